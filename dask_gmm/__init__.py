@@ -1,0 +1,20 @@
+"""Gaussian mixture clustering for data that does not fit in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dask_gmm.estimator import GaussianMixture
+
+__version__ = "0.1.0"
+__all__ = ["GaussianMixture", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # The estimator pulls in scikit-learn; the command line must start without it.
+    if name == "GaussianMixture":
+        from dask_gmm.estimator import GaussianMixture
+
+        return GaussianMixture
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

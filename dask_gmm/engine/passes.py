@@ -1,0 +1,188 @@
+"""A pass: one reading of the data. A function maps every leaf; a fixed tree adds the results.
+
+The graph of a pass is one task that holds the arguments (parameters, say), one task per leaf, and
+sums of sixteen. The arguments travel as a task, because a task is recomputed where a scattered
+value is lost with its holder. For stored data a leaf task opens its cells itself, so that no graph
+of reads is built or shipped. Which worker runs what, and in which order, changes no bit.
+"""
+
+from __future__ import annotations
+
+import operator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import reduce
+from itertools import count
+from typing import Any, TypeVar
+
+from dask.delayed import Delayed, delayed
+from threadpoolctl import ThreadpoolController
+
+from dask_gmm.data.sources import Source
+from dask_gmm.engine.reading import Cell, read_cells
+
+FAN_IN = 16
+
+Result = TypeVar("Result")
+#: From the blocks of one leaf, and the pass's arguments, to a value that has a ``+``.
+LeafFunction = Callable[..., Result]
+#: A leaf of data: called in its task, it yields the leaf's blocks.
+Leaf = Callable[[], Iterator[Any]]
+
+_pass_numbers = count()
+
+
+class Passes:
+    """Readings of one data set, each of them counted.
+
+    Parameters
+    ----------
+    leaves : sequence of callable or Delayed
+        Each is, or computes to, a function without arguments that yields the leaf's blocks.
+    scheduler : optional
+        As ``dask.compute`` takes it; None uses the active one.
+    """
+
+    def __init__(self, leaves: Sequence[Leaf | Delayed], scheduler: Any = None) -> None:
+        self._leaves = tuple(leaves)
+        self._scheduler = scheduler
+        self.n_passes = 0
+
+    @classmethod
+    def over_source(cls, source: Source, leaves: Sequence[range], scheduler: Any = None) -> Passes:
+        """Read stored data: each leaf is a run of the source's cells."""
+        return cls([StoredLeaf(source, cells) for cells in leaves], scheduler)
+
+    @property
+    def n_leaves(self) -> int:
+        """Number of leaves, and of tasks that read in a pass."""
+        return len(self._leaves)
+
+    def run(self, name: str, function: LeafFunction[Result], *arguments: Any) -> Result:
+        """Read the data once.
+
+        Parameters
+        ----------
+        name : str
+            Begins the keys of the tasks: what the dashboard and error messages show.
+        function : callable
+            Maps (blocks of a leaf, *arguments) to a value with ``+``. It must be importable on
+            the workers.
+        *arguments : object
+            Sent once.
+
+        Returns
+        -------
+        object
+            The sum over all leaves, added in an order that depends on the number of leaves alone.
+        """
+        self.n_passes += 1
+        return self._compute(name, _run_leaf, function, self._leaves, arguments, _tree_sum)
+
+    def map(
+        self, name: str, function: Callable[..., Result], items: Sequence[Any], *arguments: Any
+    ) -> list[Result]:
+        """Return ``function(item, *arguments)`` for every item, computed where passes run.
+
+        Nothing is read.
+        """
+        return self._compute(name, _run_item, function, items, arguments, _gathered)
+
+    def _compute(
+        self,
+        name: str,
+        task: Callable[..., Any],
+        function: Callable[..., Any],
+        items: Sequence[Any],
+        arguments: tuple[Any, ...],
+        collect: Callable[[list[Delayed], str], Delayed],
+    ) -> Any:
+        key = f"{name}-{next(_pass_numbers)}"
+        shared = delayed(_identity, pure=False)(arguments, dask_key_name=f"{key}-arguments")
+        call = delayed(task, pure=False)
+        parts = [
+            call(function, item, shared, dask_key_name=f"{key}-{i}") for i, item in enumerate(items)
+        ]
+        return collect(parts, key).compute(scheduler=self._scheduler)
+
+
+class StoredLeaf:
+    """A leaf of stored data: its task opens the cells itself."""
+
+    def __init__(self, source: Source, cells: Sequence[int]) -> None:
+        self.source, self.cells = source, cells
+
+    def __call__(self) -> Iterator[Cell]:
+        """Yield the cells in order."""
+        return read_cells(self.source, self.cells)
+
+
+def _tree_sum(parts: list[Delayed], key: str) -> Delayed:
+    add = delayed(_sum, pure=False)
+    level = 0
+    while len(parts) > 1 or level == 0:
+        groups = [parts[i : i + FAN_IN] for i in range(0, len(parts), FAN_IN)]
+        parts = [
+            add(group, dask_key_name=f"{key}-sum-{level}-{i}") for i, group in enumerate(groups)
+        ]
+        level += 1
+    return parts[0]
+
+
+def _identity(value: Any) -> Any:
+    return value
+
+
+def _sum(parts: Sequence[Any]) -> Any:
+    return reduce(operator.add, parts)
+
+
+def _gathered(parts: list[Delayed], key: str) -> Delayed:
+    return delayed(list, pure=False)(parts, dask_key_name=f"{key}-all")
+
+
+def _run_leaf(function: LeafFunction[Result], leaf: Leaf, arguments: Sequence[Any]) -> Result:
+    with one_blas_thread():
+        return function(leaf(), *arguments)
+
+
+def _run_item(function: Callable[..., Result], item: Any, arguments: Sequence[Any]) -> Result:
+    with one_blas_thread():
+        return function(item, *arguments)
+
+
+class _BlasThreads:
+    """Holds this process's BLAS at one thread while any leaf runs in it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
+        self.controller: ThreadpoolController | None = None
+        self.limiter: Any = None
+
+    def enter(self) -> None:
+        with self.lock:
+            self.users += 1
+            if self.users == 1:
+                self.controller = self.controller or ThreadpoolController()
+                self.limiter = self.controller.limit(limits=1, user_api="blas")
+
+    def leave(self) -> None:
+        with self.lock:
+            self.users -= 1
+            if self.users == 0:
+                self.limiter.restore_original_limits()
+
+
+_blas_threads = _BlasThreads()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Limit BLAS to one thread: same bits everywhere, and no fight of pools for the cores."""
+    _blas_threads.enter()
+    try:
+        yield
+    finally:
+        _blas_threads.leave()

@@ -1,0 +1,71 @@
+"""What fitting asks of data: that a function can be mapped over it and the results added.
+
+The engine's passes are readings of data larger than memory; :class:`MemoryReadings` are readings of
+rows in memory. Both count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from dask_gmm.fit.loop import Expectation
+from dask_gmm.mixture.arrays import Array
+from dask_gmm.mixture.e_step import complete, e_step
+from dask_gmm.mixture.frame import Frame
+from dask_gmm.mixture.parameters import Parameters
+from dask_gmm.mixture.rows import RowBlock
+from dask_gmm.mixture.statistics import SufficientStatistics
+
+Result = TypeVar("Result")
+
+
+class Readings(Protocol):
+    """Data that can be read again and again."""
+
+    n_passes: int
+
+    def run(self, name: str, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Read once: add ``function(blocks, *arguments)`` over all parts of the data."""
+
+    def map(
+        self, name: str, function: Callable[..., Result], items: Sequence[Any], *arguments: Any
+    ) -> list[Result]:
+        """Return ``function(item, *arguments)`` for every item; read nothing."""
+
+
+class MemoryReadings:
+    """Readings of rows in memory."""
+
+    def __init__(self, rows: RowBlock) -> None:
+        self.rows = rows
+        self.n_passes = 0
+
+    def run(self, name: str, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Read once."""
+        self.n_passes += 1
+        return function([self.rows], *arguments)
+
+    def map(
+        self, name: str, function: Callable[..., Result], items: Sequence[Any], *arguments: Any
+    ) -> list[Result]:
+        """Return ``function(item, *arguments)`` for every item; read nothing."""
+        return [function(item, *arguments) for item in items]
+
+
+def expectation_over(readings: Readings, frame: Frame, total_scatter: Array | None) -> Expectation:
+    """Return the expectation over all of the data: one reading a call.
+
+    Parameters
+    ----------
+    readings : Readings
+    frame : Frame
+    total_scatter : (D, D) or None
+        Sum of w x x^T in ``frame``, which tied covariances need.
+    """
+
+    def expectation(parameters: Parameters) -> SufficientStatistics:
+        statistics = readings.run("e-step", e_step, parameters, frame)
+        return complete(statistics, parameters, total_scatter)
+
+    return expectation

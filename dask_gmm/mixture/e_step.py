@@ -1,0 +1,130 @@
+"""The E-step over blocks of rows, and what completes its sum over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from dask_gmm.mixture.arrays import Array
+from dask_gmm.mixture.frame import Frame
+from dask_gmm.mixture.kernel import Kernel, centred_components
+from dask_gmm.mixture.parameters import Parameters
+from dask_gmm.mixture.rows import RowBlock
+from dask_gmm.mixture.statistics import SufficientStatistics
+from dask_gmm.mixture.workspace import Workspace, workspace
+
+#: Above this many features of phi the second product is faster as R phi^T than as phi R^T.
+_WIDE_PHI = 561
+
+
+def e_step(
+    blocks: Iterable[RowBlock], parameters: Parameters, frame: Frame
+) -> SufficientStatistics:
+    """Return the sufficient statistics of ``blocks`` under ``parameters``.
+
+    Parameters
+    ----------
+    blocks : iterable of RowBlock
+        Rows in original units. Rows that are not finite are left out.
+    parameters : Parameters
+        In the coordinates of ``frame``.
+    frame : Frame
+
+    Notes
+    -----
+    For a family that shares its scatter the sum over all rows must still be completed by
+    :func:`complete`.
+    """
+    kernel = Kernel(parameters, frame)
+    sums = _Sums(kernel)
+    for block in blocks:
+        sums.add(block)
+    return sums.statistics()
+
+
+def complete(
+    statistics: SufficientStatistics, parameters: Parameters, total_scatter: Array | None
+) -> SufficientStatistics:
+    """Give a shared scatter, and its part of the log-likelihood, to the sum over all rows.
+
+    Parameters
+    ----------
+    statistics : SufficientStatistics
+        The sum over all rows of what :func:`e_step` returned for ``parameters``.
+    parameters : Parameters
+    total_scatter : (D, D)
+        Sum of w x x^T over the same rows about the frame's origin; a constant of the data.
+    """
+    if not parameters.family.shares_scatter or centred_components(parameters).all():
+        return statistics
+    if total_scatter is None:
+        raise ValueError("tied covariances need the total scatter of the rows")
+    whitened = parameters.factors.T @ total_scatter @ parameters.factors
+    return replace(
+        statistics,
+        scatter=total_scatter,
+        log_likelihood=statistics.log_likelihood - 0.5 * float(np.trace(whitened)),
+    )
+
+
+class _Sums:
+    """The running sums of one E-step, updated in place."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        zero = SufficientStatistics.zero(kernel.frame, kernel.family, kernel.origins)
+        self.N, self.sum_x, self.scatter = zero.N, zero.sum_x, zero.scatter
+        self.S = np.zeros((kernel.Q, kernel.K))
+        self.weight = self.log_likelihood = 0.0
+
+    def add(self, block: RowBlock) -> None:
+        kernel = self.kernel
+        work = workspace(kernel.Q, kernel.K, kernel.B)
+        for _ in kernel.micro_blocks(block, work):
+            kernel.log_joint(work)
+            log_norm = kernel.softmax(work)
+            self.log_likelihood += float(log_norm @ work.w)
+            self.weight += float(work.w.sum())
+            np.divide(work.w, work.total, out=work.total)
+            np.multiply(work.R, work.total, out=work.R)
+            if kernel.uses_phi:
+                wide = kernel.Q > _WIDE_PHI
+                self.S += (work.R @ work.phi.T).T if wide else work.phi @ work.R.T
+            for k in kernel.centred:
+                self._add_centred(k, work)
+
+    def _add_centred(self, k: int, work: Workspace) -> None:
+        r = work.R[k]
+        residuals = work.phi[1 : self.kernel.D + 1] - self.kernel.parameters.means[k][:, None]
+        self.N[k] += r.sum()
+        self.sum_x[k] += residuals @ r
+        scatter = self.kernel.family.weighted_scatter(residuals, r)
+        if self.kernel.family.shares_scatter:
+            self.scatter += scatter
+        else:
+            self.scatter[k] += scatter
+
+    def statistics(self) -> SufficientStatistics:
+        """Return the sums as a value: those of phi (Q, K) unpacked beside the centred ones."""
+        kernel = self.kernel
+        if kernel.uses_phi:
+            D, by_phi = kernel.D, ~kernel.is_centred
+            S = np.ascontiguousarray(self.S.T)
+            self.N[by_phi] = S[by_phi, 0]
+            self.sum_x[by_phi] = S[by_phi, 1 : D + 1]
+            scatter = kernel.family.scatter_of(S[:, D + 1 :], D)
+            if kernel.centred:
+                scatter[kernel.is_centred] = self.scatter[kernel.is_centred]
+            self.scatter = scatter
+        return SufficientStatistics(
+            kernel.frame,
+            kernel.family,
+            kernel.origins,
+            self.N,
+            self.sum_x,
+            self.scatter,
+            self.weight,
+            self.log_likelihood,
+        )

@@ -1,0 +1,146 @@
+"""What a fitted mixture says of rows: labels, probabilities, uncertainty, log-density."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_gmm.mixture.arrays import AnyArray, Array
+from dask_gmm.mixture.kernel import Kernel
+from dask_gmm.mixture.parameters import Parameters
+from dask_gmm.mixture.rows import RowBlock
+from dask_gmm.mixture.workspace import Workspace, workspace
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which parts of a :class:`Prediction` to compute, and in which precision."""
+
+    labels: bool = False
+    probabilities: bool = False
+    uncertainty: bool = False
+    log_density: bool = False
+    dtype: type[np.floating] = np.float64
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the mixture says of n rows; what was not asked for is None.
+
+    Attributes
+    ----------
+    labels : (n,)
+        The most probable component, 0 to K - 1, in the smallest unsigned type that holds K.
+    probabilities : (n, K)
+    uncertainty : (n,)
+        Entropy of the probabilities over log K, between 0 and 1; 0 where K is 1.
+    log_density : (n,)
+        In nats, in original units.
+    valid : (n,)
+        Rows that are finite and take part. What is said of the others has no meaning.
+    """
+
+    labels: AnyArray | None
+    probabilities: AnyArray | None
+    uncertainty: AnyArray | None
+    log_density: Array | None
+    valid: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a mixture explains rows: a monoid.
+
+    Attributes
+    ----------
+    log_likelihood : float
+        Sum of weight times log-density, in nats.
+    entropy : float
+        Sum of weight times the entropy of the responsibilities, in nats.
+    weight : float
+        Sum of the weights of the rows that take part.
+    n_invalid : int
+        Rows that do not.
+    """
+
+    log_likelihood: float = 0.0
+    entropy: float = 0.0
+    weight: float = 0.0
+    n_invalid: int = 0
+
+    def __add__(self, other: Score) -> Score:
+        return Score(
+            self.log_likelihood + other.log_likelihood,
+            self.entropy + other.entropy,
+            self.weight + other.weight,
+            self.n_invalid + other.n_invalid,
+        )
+
+
+def predict(kernel: Kernel, block: RowBlock, wanted: Wanted) -> Prediction:
+    """Return what the mixture says of each row of ``block``."""
+    n, K = len(block.values), kernel.K
+    work = workspace(kernel.Q, K, kernel.B)
+    labels = np.empty(n, np.min_scalar_type(K)) if wanted.labels else None
+    probabilities = np.empty((n, K), wanted.dtype) if wanted.probabilities else None
+    uncertainty = np.empty(n, wanted.dtype) if wanted.uncertainty else None
+    log_density = np.empty(n) if wanted.log_density else None
+    valid = np.empty(n, dtype=bool)
+    only_labels = probabilities is None and uncertainty is None and log_density is None
+    for start, stop in kernel.micro_blocks(block, work):
+        here, b = slice(start, stop), stop - start
+        valid[here] = work.valid[:b]
+        kernel.log_joint(work)
+        if labels is not None:
+            _most_probable(work, labels[here])
+        if only_labels:
+            continue
+        shifted = work.R - work.R.max(axis=0) if uncertainty is not None else None
+        log_norm = kernel.softmax(work)
+        if log_density is not None:
+            log_density[here] = (log_norm + kernel.shared_quadratic(work))[:b]
+        if uncertainty is not None and shifted is not None:
+            uncertainty[here] = _entropy(work, shifted)[:b] / np.log(max(K, 2))
+        if probabilities is not None:
+            np.divide(work.R, work.total, out=work.R)
+            probabilities[here] = work.R[:, :b].T
+    return Prediction(labels, probabilities, uncertainty, log_density, valid)
+
+
+def score(blocks: Iterable[RowBlock], parameters: Parameters) -> Score:
+    """Return how well ``parameters``, in original units, explain ``blocks``."""
+    kernel = Kernel.in_own_frame(parameters)
+    total = Score()
+    for block in blocks:
+        work = workspace(kernel.Q, kernel.K, kernel.B)
+        for start, stop in kernel.micro_blocks(block, work):
+            kernel.log_joint(work)
+            shifted = work.R - work.R.max(axis=0)
+            log_density = kernel.softmax(work) + kernel.shared_quadratic(work)
+            total = total + Score(
+                float(log_density @ work.w),
+                float(_entropy(work, shifted) @ work.w),
+                float(work.w.sum()),
+                stop - start - int(work.valid[: stop - start].sum()),
+            )
+    return total
+
+
+def _most_probable(work: Workspace, labels: AnyArray) -> None:
+    """Write the first component with the largest log-joint into ``labels`` (b,)."""
+    R = work.R[:, : len(labels)]
+    np.max(work.R, axis=0, out=work.peak)
+    peak = work.peak[: len(labels)]
+    # Comparing row by row is several times faster than argmax along the first axis.
+    for k in range(len(R) - 1, -1, -1):
+        np.copyto(labels, k, where=R[k] == peak)
+
+
+def _entropy(work: Workspace, shifted: Array) -> Array:
+    """Return the entropy (B,) of unnormalised responsibilities exp(shifted) with their sums."""
+    mean = np.einsum("kb,kb->b", shifted, work.R)
+    mean /= work.total
+    return np.maximum(np.log(work.total) - mean, 0.0)

@@ -1,0 +1,151 @@
+"""Sufficient statistics, a monoid that a tree can add, and the M-step that reads the sum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dask_gmm.mixture.arrays import AnyArray, Array
+from dask_gmm.mixture.families import NUMERIC_FLOOR, Family, IllConditionedError
+from dask_gmm.mixture.frame import Frame
+from dask_gmm.mixture.parameters import Parameters
+
+#: A component with fewer rows than this is empty: its rows say nothing about its shape.
+EMPTY = 1e-10
+
+
+@dataclass(frozen=True, eq=False)
+class SufficientStatistics:
+    """What an E-step leaves behind: all that the M-step needs to know of the rows.
+
+    Attributes
+    ----------
+    frame : Frame
+        The coordinates in which everything here is meant.
+    family : Family
+    origins : (K, D)
+        The point about which each component's sums are taken: the frame's origin, or the
+        component's mean where sums about the frame's origin would cancel.
+    N : (K,)
+        Sum of responsibilities times weights.
+    sum_x : (K, D)
+        Sum of r (x - origin).
+    scatter : (K, D, D), (D, D), (K, D) or (K,)
+        Sum of r (x - origin)(x - origin)^T, as far as the family needs it.
+    weight : float
+        Sum of the rows' weights.
+    log_likelihood : float
+        Sum of weight times log-density, in nats, in original units.
+    """
+
+    frame: Frame
+    family: Family
+    origins: Array
+    N: Array
+    sum_x: Array
+    scatter: Array
+    weight: float
+    log_likelihood: float
+
+    @classmethod
+    def zero(cls, frame: Frame, family: Family, origins: Array) -> SufficientStatistics:
+        """Return the statistics of no rows."""
+        K, D = origins.shape
+        scatter = np.zeros(family.covariance_shape(K, D))
+        return cls(frame, family, origins, np.zeros(K), np.zeros((K, D)), scatter, 0.0, 0.0)
+
+    def __add__(self, other: SufficientStatistics) -> SufficientStatistics:
+        if self.family is not other.family:
+            raise ValueError("statistics of different covariance families cannot be added")
+        if self.frame != other.frame or not np.array_equal(self.origins, other.origins):
+            raise ValueError("statistics taken in different frames cannot be added")
+        return replace(
+            self,
+            N=self.N + other.N,
+            sum_x=self.sum_x + other.sum_x,
+            scatter=self.scatter + other.scatter,
+            weight=self.weight + other.weight,
+            log_likelihood=self.log_likelihood + other.log_likelihood,
+        )
+
+    @property
+    def mean_log_likelihood(self) -> float:
+        """Log-likelihood in nats per row."""
+        return self.log_likelihood / self.weight
+
+    @classmethod
+    def of_responsibilities(
+        cls, X: AnyArray, R: Array, family: Family, *, frame: Frame
+    ) -> SufficientStatistics:
+        """Take the statistics of given responsibilities, about the means they imply.
+
+        Parameters
+        ----------
+        X : (n, D)
+            Rows in original units.
+        R : (n, K)
+            Responsibilities times weights.
+        """
+        rows = frame.inside(X)
+        N = R.sum(axis=0)
+        means = (R.T @ rows) / np.maximum(N, EMPTY)[:, None]
+        scatters = [
+            family.weighted_scatter((rows - means[k]).T, np.ascontiguousarray(R[:, k]))
+            for k in range(len(N))
+        ]
+        sums = np.zeros_like(means)
+        return cls(frame, family, means, N, sums, family.stack(scatters), float(N.sum()), np.nan)
+
+
+def m_step(
+    statistics: SufficientStatistics, floor: Array, previous: Parameters | None = None
+) -> Parameters:
+    """Return the parameters that maximise the expected log-likelihood: Bishop's (9.24) to (9.26).
+
+    Parameters
+    ----------
+    statistics : SufficientStatistics
+        Summed over all rows.
+    floor : (D,)
+        Added to every variance, in the statistics' frame.
+    previous : Parameters, optional
+        Where an empty component takes its mean and covariance from; without it, from the sums'
+        origin and the floor.
+
+    Notes
+    -----
+    The result stands in the statistics' frame. It is always finite, and its covariances have a
+    Cholesky factor: where rounding has taken it away they are replaced by the nearest that have.
+    """
+    family = statistics.family
+    D = statistics.frame.D
+    # scikit-learn's guard, kept so that one step equals one step of its own.
+    N = statistics.N + 10 * np.finfo(np.float64).eps
+    d = statistics.sum_x / N[:, None]
+    means = statistics.origins + d
+    covariances = family.covariances_of(statistics.scatter - family.outer(N, d), N, D)
+    covariances = family.add_floor(covariances, floor)
+    empty = statistics.N < EMPTY
+    if previous is not None and empty.any():
+        means = np.where(empty[:, None], previous.means, means)
+        if not family.shares_scatter:
+            keep = empty.reshape(-1, *[1] * (covariances.ndim - 1))
+            covariances = np.where(keep, previous.covariances, covariances)
+    weights = N / N.sum()
+    try:
+        return Parameters.of(family, weights, means, covariances)
+    except IllConditionedError:
+        return Parameters.of(family, weights, means, family.repaired(covariances))
+
+
+def narrow_components(parameters: Parameters, floor: Array) -> tuple[int, ...]:
+    """Name the components that are as narrow as their floor, or singular but for rounding.
+
+    A component whose smallest eigenvalue is within twice the floor (D,) describes the floor and
+    not the data: its likelihood, and every criterion built on it, measures ``reg_covar``.
+    """
+    family, K = parameters.family, parameters.K
+    floor = np.maximum(floor, NUMERIC_FLOOR)
+    at_floor = family.smallest_variances(parameters.covariances, floor, K) <= 2.0
+    return tuple(int(k) for k in np.flatnonzero(at_floor | family.singular(parameters.covariances)))

@@ -1,0 +1,174 @@
+"""A fitted mixture on disk: numbers as safetensors, everything readable as JSON; nothing unpickles.
+
+``model.safetensors`` holds weights, means and covariances in original units as float64, and in its
+metadata the document that ``model.json`` shows. Loading reads the safetensors file alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dask_gmm.errors import InputDataError
+from dask_gmm.mixture.families import FAMILIES, IllConditionedError
+from dask_gmm.mixture.parameters import Parameters
+
+FORMAT = "dask-gmm model"
+FORMAT_VERSION = 1
+_TENSORS = ("weights", "means", "covariances")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted mixture in original units.
+
+    Attributes
+    ----------
+    parameters : Parameters
+    covariance_type : str
+        The declared family. A spherical mixture of standardised data has per-feature variances in
+        original units, and its parameters are diag.
+    feature_names : tuple of str or None
+    information : mapping
+        Whatever else is known of the fit, as JSON values.
+    """
+
+    parameters: Parameters
+    covariance_type: str
+    feature_names: tuple[str, ...] | None = None
+    information: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters of the declared family."""
+        return FAMILIES[self.covariance_type].n_parameters(self.parameters.K, self.parameters.D)
+
+    def document(self) -> dict[str, Any]:
+        """Return what ``model.json`` shows."""
+        p = self.parameters
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "covariance_type": self.covariance_type,
+            "parameter_family": p.family.name,
+            "n_components": p.K,
+            "n_features": p.D,
+            "n_parameters": self.n_parameters,
+            "feature_names": list(self.feature_names) if self.feature_names else None,
+            "information": dict(self.information),
+            "weights": p.weights.tolist(),
+            "means": p.means.tolist(),
+            "covariances": p.covariances.tolist(),
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write ``path`` (.safetensors) and the readable ``.json`` beside it.
+
+        Each file is written beside its place, flushed to the disk and renamed, so that a reader
+        sees the old one or the new one and never a part.
+        """
+        from safetensors.numpy import save
+
+        target = _tensor_path(path)
+        document = self.document()
+        arrays = {name: np.array(getattr(self.parameters, name)) for name in _TENSORS}
+        head = {k: v for k, v in document.items() if k not in _TENSORS}
+        write_durably(target, save(arrays, {"dask-gmm": json.dumps(head)}))
+        readable = json.dumps(document, indent=2, allow_nan=False) + "\n"
+        write_durably(target.with_suffix(".json"), readable.encode())
+        return target
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Model:
+        """Read a model.
+
+        Parameters
+        ----------
+        path : path
+            A ``.safetensors`` file, or a run directory that holds ``model.safetensors``.
+
+        Raises
+        ------
+        InputDataError
+            If there is no such file, or it is no valid model; the text says what is wrong.
+        """
+        target = _tensor_path(path)
+        try:
+            content = target.read_bytes()
+        except OSError as error:
+            raise InputDataError(
+                f"{target}: the model cannot be read ({error.strerror}); give a "
+                ".safetensors file or a finished run directory"
+            ) from error
+        return cls._parsed(content, target)
+
+    @classmethod
+    def _parsed(cls, content: bytes, target: Path) -> Model:
+        from safetensors import SafetensorError, deserialize
+
+        try:
+            size = int.from_bytes(content[:8], "little")
+            head = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["dask-gmm"])
+            tensors = {name: _float64(entry) for name, entry in deserialize(content)}
+            if head["format"] != FORMAT or head["format_version"] != FORMAT_VERSION:
+                raise ValueError(f"format {head['format']!r} version {head['format_version']!r}")
+            parameters = Parameters.of(
+                head["parameter_family"], *(tensors[name] for name in _TENSORS)
+            )
+            if not (parameters.weights >= 0).all() or abs(parameters.weights.sum() - 1) > 1e-6:
+                raise ValueError("the weights do not sum to 1")
+            names = head["feature_names"]
+            return cls(
+                parameters,
+                str(FAMILIES[head["covariance_type"]].name),
+                None if names is None else tuple(str(name) for name in names),
+                dict(head["information"]),
+            )
+        except (
+            SafetensorError,
+            IllConditionedError,
+            ValueError,
+            KeyError,
+            TypeError,
+            IndexError,
+            AttributeError,
+            RecursionError,
+        ) as error:
+            raise InputDataError(
+                f"{target}: not a model of this program ({type(error).__name__}: {error}); "
+                f"expected safetensors with the metadata of '{FORMAT}' version {FORMAT_VERSION}"
+            ) from error
+
+
+def _float64(entry: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    if entry["dtype"] != "F64":
+        raise ValueError(f"a tensor of type {entry['dtype']}, expected F64")
+    return np.frombuffer(entry["data"], dtype="<f8").reshape(entry["shape"])
+
+
+def _tensor_path(path: str | os.PathLike[str]) -> Path:
+    target = Path(path)
+    if target.is_dir():
+        return target / "model.safetensors"
+    return target.with_suffix(".safetensors") if target.suffix != ".safetensors" else target
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file so that after a crash it is whole or absent: fsync, rename, fsync its folder."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,220 @@
+"""One run's configuration: a YAML file read, checked and frozen.
+
+>>> config = load_config("configs/blue-marble.yaml", overrides=["model.n_components=8"])
+>>> config.model.n_components
+8
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PrivateAttr, ValidationError
+
+from dask_gmm.errors import ConfigurationError
+from dask_gmm.run.config.document import KeyPath
+from dask_gmm.run.config.environment import substitute
+from dask_gmm.run.config.overrides import apply_override
+from dask_gmm.run.config.problems import Judge, Problem, report
+from dask_gmm.run.config.sections import (
+    Classes,
+    Cluster,
+    Fit,
+    Model,
+    Outputs,
+    Section,
+    Select,
+    Source,
+)
+from dask_gmm.run.config.values import RunDir, RunName, expand_placeholders
+from dask_gmm.run.config.yaml_reader import read_yaml
+
+__all__ = ["Config", "RunPaths", "config_schema", "load_config"]
+
+HIDDEN = "***"
+_SECRET = re.compile(r"pass|secret|token|key|cred", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The absolute paths of one run.
+
+    Attributes
+    ----------
+    run_dir, source
+        The run's directory and the data that it reads.
+    outputs
+        Where each output is written, by its name in the configuration.
+    """
+
+    run_dir: Path
+    source: Path
+    outputs: Mapping[str, Path]
+
+
+class Config(Section):
+    """A configuration, version 1; attributes are the YAML's keys."""
+
+    version: Annotated[int, Field(ge=1, le=1, examples=[1])]
+    """The version of this format."""
+    name: RunName = Field(examples=["blue-marble"])
+    """The run's name."""
+    run_dir: RunDir = Field(examples=["runs/{name}"])
+    """The run's directory; may hold {name}, {date} and {time}."""
+    source: Source
+    """What is read."""
+    features: None = None
+    """Features made from what is read."""
+    standardize: bool = True
+    """Whether the model frame is z-scores instead of original units."""
+    model: Model
+    """The mixture, and how it is estimated."""
+    fit: Fit = Fit()
+    """How the passes over the data are spent."""
+    select: Select = Select()
+    """How one of several candidates is chosen."""
+    smoothing: None = None
+    """Spatial smoothing of the probabilities."""
+    classes: Classes = Classes()
+    """How the classes are numbered."""
+    outputs: Outputs = Outputs()
+    """What is written beside the model."""
+    cluster: Cluster = Cluster()
+    """Where the work is done."""
+    if_exists: Literal["error", "skip", "resume", "overwrite"] = "resume"
+    """What to do where the run's directory exists."""
+
+    _directory: Path = PrivateAttr(default_factory=Path.cwd)
+    _templates: dict[KeyPath, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def directory(self) -> Path:
+        """The directory to which run_dir and source.path are relative."""
+        return self._directory
+
+    def paths(self, started: datetime) -> RunPaths:
+        """Return the run's absolute paths, with {name}, {date} and {time} filled in.
+
+        Parameters
+        ----------
+        started
+            The moment that gives {date} (2026-11-23) and {time} (140509).
+        """
+        run_dir = self._absolute(expand_placeholders(self.run_dir, self.name, started))
+        written = self.outputs.written()
+        outputs = {name: run_dir / output.path for name, output in written.items()}
+        return RunPaths(run_dir, self._absolute(self.source.path), outputs)
+
+    def redacted(self) -> dict[str, Any]:
+        """Return the configuration with all defaults as plain values that may be shown and stored.
+
+        Values that came from the environment appear as the ``${NAME}`` that was written, storage
+        options whose names suggest a secret as ``***``.
+        """
+        plain: dict[str, Any] = self.model_dump(mode="json")
+        for path, template in self._templates.items():
+            inner = plain
+            for step in path[:-1]:
+                inner = inner[step]  # type: ignore[index]
+            inner[path[-1]] = template  # type: ignore[index]
+        options = plain["source"]["storage_options"]
+        plain["source"]["storage_options"] = _without_secrets(options)
+        return plain
+
+    def hash(self) -> str:
+        """Return the sha256 (hex) of everything in the configuration that determines the result.
+
+        That is every key with its default and with environment variables put in, except ``name``,
+        ``run_dir``, ``if_exists``, ``cluster`` and ``source.storage_options`` (which say where and
+        how, not what), and as written: ``source.path`` is not made absolute.
+        """
+        where = {"name", "run_dir", "if_exists", "cluster"}
+        plain = self.model_dump(mode="json", exclude=where)
+        del plain["source"]["storage_options"]
+        text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _absolute(self, path: str) -> Path:
+        # normpath, not resolve: no look at the file system, and links stay what they are called.
+        return Path(os.path.normpath(self._directory / path))
+
+    def __repr_args__(self) -> Any:
+        # Messages, logs and tracebacks show a configuration as it may be shown.
+        yield from self.redacted().items()
+
+
+def load_config(
+    path: str | Path, *, directory: Path | None = None, overrides: Sequence[str] = ()
+) -> Config:
+    """Read and check one configuration file; the data themselves are not looked at.
+
+    Parameters
+    ----------
+    path
+        The YAML file, relative to the process's working directory.
+    directory
+        What run_dir and source.path are relative to (``-C DIR``); the working directory if None.
+    overrides
+        ``key.path=value`` arguments of ``--set``, each put over what is there before.
+
+    Raises
+    ------
+    ConfigurationError
+        One line per problem: ``FILE:LINE:COL: key.path: found ...; allowed ...; did you mean ...?``
+        (``--set key.path=value`` in the place of file, line and column for an override).
+    """
+    document = read_yaml(Path(path))
+    for argument in overrides:
+        document = apply_override(document, argument)
+    substitution = substitute(document, os.environ)
+    judge = Judge(substitution.document, substitution.templates, config_schema())
+    problems = [*substitution.problems, *judge.not_yet()]
+    try:
+        config = Config.model_validate(substitution.document.value)
+    except ValidationError as error:
+        problems += judge.invalid(error, problems)
+    else:
+        config._directory = Path(os.path.normpath(Path.cwd() / (directory or ".")))
+        config._templates = substitution.templates
+        problems += _misplaced(config, judge)
+    if problems:
+        raise ConfigurationError(report(problems, document))
+    return config
+
+
+def config_schema() -> dict[str, Any]:
+    """Return the JSON schema of a configuration, for editors and for the words of errors."""
+    schema = Config.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _misplaced(config: Config, judge: Judge) -> list[Problem]:
+    """Refuse a run_dir whose clearing could destroy the input or the user's other files."""
+    paths = config.paths(datetime.now())
+    run_dir, source = paths.run_dir, paths.source
+    if config.directory.is_relative_to(run_dir):
+        return [
+            judge.refused(
+                ("run_dir",), "a directory of its own, below or beside the working directory"
+            )
+        ]
+    if source.is_relative_to(run_dir) or run_dir.is_relative_to(source):
+        return [judge.refused(("run_dir",), "a directory apart from source.path")]
+    return []
+
+
+def _without_secrets(options: Any) -> Any:
+    if isinstance(options, dict):
+        return {
+            key: HIDDEN if _SECRET.search(str(key)) else _without_secrets(value)
+            for key, value in options.items()
+        }
+    return options

@@ -1,0 +1,111 @@
+"""What the contract names and this version does not do yet: refused, never ignored.
+
+Whoever builds a feature deletes its line here and widens its type in `sections`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dask_gmm.run.config.document import KeyPath
+
+
+def _never(value: Any) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class NotYet:
+    """One refusal: the key, what this version takes there, and the words or values it refuses."""
+
+    key: str
+    instead: str
+    words: tuple[str, ...] = ()
+    when: Callable[[Any], bool] = _never
+
+    @property
+    def path(self) -> KeyPath:
+        """Return the key as a path."""
+        return tuple(self.key.split("."))
+
+    def refuses(self, value: Any) -> bool:
+        """Tell whether a value is of the contract, but not of this version."""
+        return (isinstance(value, str) and value in self.words) or self.when(value)
+
+
+def _given(value: Any) -> bool:
+    return value is not None
+
+
+def _filled(value: Any) -> bool:
+    return isinstance(value, dict | list) and len(value) > 0
+
+
+def _a_list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
+def _a_mapping(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _number_or_list(value: Any) -> bool:
+    return isinstance(value, int | float | list) and not isinstance(value, bool)
+
+
+def _several_or_remote(path: Any) -> bool:
+    remote_or_glob = r"[A-Za-z][A-Za-z0-9+.-]*://|.*[*?[]"
+    return isinstance(path, list) or (
+        isinstance(path, str) and re.match(remote_or_glob, path) is not None
+    )
+
+
+_KINDS = ("ome-zarr", "geotiff", "image", "nifti", "netcdf", "parquet", "npy")
+_BATCH_CLUSTERS = ("slurm", "pbs", "lsf", "htcondor")
+_OTHER_CLUSTERS = ("address", "scheduler-file", "kubernetes", "gateway", "class")
+
+NOT_YET = (
+    NotYet("source.kind", "zarr", words=_KINDS),
+    NotYet("source.path", "one local path", when=_several_or_remote),
+    NotYet("source.columns", "null", when=_given),
+    NotYet("source.weights", "null", when=_given),
+    NotYet("source.mask", "null", when=_given),
+    NotYet("source.nodata", "auto or null", when=_number_or_list),
+    NotYet("source.storage_options", "{}", when=_filled),
+    NotYet("features", "null", when=_given),
+    NotYet("model.n_components", "one integer", when=_a_list),
+    NotYet("model.covariance_type", "one of full, tied, diag, spherical", when=_a_list),
+    NotYet("model.init", "one of kmeans, k-means++, random, random_from_data", when=_a_mapping),
+    NotYet("fit.halving", "true", when=lambda value: value is False),
+    NotYet("select.criterion", "bic", words=("aic", "icl", "heldout")),
+    NotYet("smoothing", "null", when=_given),
+    NotYet("classes.order", "weight", when=_a_mapping),
+    NotYet("classes.band", "order: weight", when=_given),
+    NotYet("classes.align_to", "order: weight", when=_given),
+    NotYet("outputs.labels.kind", "same or zarr", words=_KINDS),
+    NotYet("outputs.probabilities.kind", "same or zarr", words=_KINDS),
+    NotYet("outputs.probabilities.dtype", "float32", words=("uint8",)),
+    NotYet("outputs.probabilities.top", "null", when=_given),
+    NotYet("outputs.uncertainty.kind", "same or zarr", words=_KINDS),
+    NotYet("outputs.log_density.kind", "same or zarr", words=_KINDS),
+    NotYet("outputs.keep", "[]", when=_filled),
+    NotYet("cluster.kind", "local or threads", words=_BATCH_CLUSTERS + _OTHER_CLUSTERS),
+)
+
+
+def not_yet_refusals(value: Any) -> Iterator[NotYet]:
+    """Yield the lines of `NOT_YET` that refuse something in a configuration's plain values."""
+    for line in NOT_YET:
+        inner = value
+        for step in line.path:
+            inner = inner.get(step) if isinstance(inner, dict) else None
+        if line.refuses(inner):
+            yield line
+
+
+def later_words(path: KeyPath) -> tuple[str, ...]:
+    """Return the words that a later version will take at ``path``."""
+    return tuple(word for line in NOT_YET if line.path == path for word in line.words)

@@ -1,0 +1,165 @@
+"""The sections of a configuration, version 1: names and defaults as the contract has them.
+
+The types say what this version can do. What the contract names beyond it stands in
+`not_yet`, whose refusals come before these types are consulted.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator
+from pydantic_core.core_schema import ValidationInfo
+
+from dask_gmm.run.config.values import AtLeastOne, ByteSize, OutputPath, Text, refusal
+
+
+class Section(BaseModel):
+    """A frozen mapping of known keys, whose values are never coerced ('6' is not 6, true not 1)."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+
+class Source(Section):
+    """What is read."""
+
+    kind: Literal["zarr"] = Field(examples=["zarr"])
+    """The storage format."""
+    path: Text = Field(examples=["data/image.zarr"])
+    """Where it lies, relative to the working directory or -C DIR."""
+    variable: Text | None = None
+    """The array inside a group."""
+    feature_axis: int | Text | None = -1
+    """The axis of the features, by number or name; null: one feature, every axis is a row axis."""
+    columns: None = None
+    """Parquet columns, or bands by name or number."""
+    weights: None = None
+    """A column, or an array of the same leading shape."""
+    mask: None = None
+    """An array that says which rows to keep."""
+    nodata: Literal["auto"] | None = "auto"
+    """The value that stands for no data; auto: what the source declares."""
+    on_invalid: Literal["mask", "error"] = "mask"
+    """What to do about rows with NaN or infinity: leave them out, or stop."""
+    missing_chunks: Literal["error", "fill"] = "error"
+    """What to do about chunks that were never written: stop, or read the fill value."""
+    storage_options: dict[str, Any] = Field(default={}, repr=False)
+    """Options and credentials of a remote store; never shown, never hashed."""
+
+
+class Model(Section):
+    """The mixture, and how it is estimated."""
+
+    n_components: AtLeastOne = Field(examples=[6])
+    """The number of classes, K."""
+    covariance_type: Literal["full", "tied", "diag", "spherical"] = "full"
+    """The family of covariances."""
+    n_init: AtLeastOne = 4
+    """The number of starts, of which the best goes on."""
+    init: Literal["kmeans", "k-means++", "random", "random_from_data"] = "kmeans"
+    """How a start is found."""
+    tol: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
+    """auto: stop by the predicted gain; a number: by the change in mean log-likelihood per row."""
+    max_iter: AtLeastOne = 200
+    """The largest number of EM iterations."""
+    reg_covar: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
+    """Added to variances in the model frame; auto: the quantisation variance of integer data."""
+    random_state: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """The seed of every random draw."""
+
+
+class Fit(Section):
+    """How the passes over the data are spent."""
+
+    sample_rows: Literal["auto"] | AtLeastOne = "auto"
+    """The size of the sample on which the starts run."""
+    acceleration: Literal["auto", "none"] = "auto"
+    """Whether EM steps may be extrapolated."""
+    compress: Literal["auto", "never"] = "auto"
+    """Whether repeated rows may be counted once."""
+    halving: bool = True
+    """Whether the worse of several candidates are dropped on the way."""
+    max_passes: AtLeastOne | None = None
+    """The largest number of readings of the data."""
+
+
+class Select(Section):
+    """How one of several candidates is chosen."""
+
+    criterion: Literal["bic"] = "bic"
+    """What is compared."""
+
+
+class Classes(Section):
+    """How the classes are numbered."""
+
+    order: Literal["weight"] = "weight"
+    """weight: the largest class is number 1."""
+
+
+class Output(Section):
+    """One array that is written."""
+
+    kind: Literal["same", "zarr"] = "same"
+    """The storage format; same: as the source."""
+    path: OutputPath = Field(examples=["NAME.zarr"])
+    """Where it is written, inside run_dir."""
+
+
+class Probabilities(Output):
+    """The probabilities of all classes, the class axis last."""
+
+    dtype: Literal["float32"] = "float32"
+    """The number format."""
+    top: None = None
+    """Write only the m most probable classes."""
+
+
+class Outputs(Section):
+    """What is written beside the model; an output that is absent or null is not."""
+
+    labels: Output | None = None
+    """The class of every row, 1..K; 0 = masked."""
+    probabilities: Probabilities | None = None
+    """The probability of every class."""
+    uncertainty: Output | None = None
+    """Entropy / log K."""
+    log_density: Output | None = None
+    """The logarithm of the mixture's density."""
+    keep: Annotated[tuple[str, ...], Strict(False)] = ()
+    """Columns carried through from a table."""
+
+    @field_validator("labels", "probabilities", "uncertainty", "log_density")
+    @classmethod
+    def _lies_apart(cls, output: Output | None, info: ValidationInfo) -> Output | None:
+        """Refuse an output that is, holds, or lies within one named before it (in any case)."""
+        for name, other in info.data.items():
+            if output is not None and isinstance(other, Output):
+                pair = [spec.path.casefold().split("/") for spec in (output, other)]
+                if all(a == b for a, b in zip(*pair, strict=False)):
+                    raise refusal(f"a path apart from that of outputs.{name}", "path")
+        return output
+
+    def written(self) -> dict[str, Output]:
+        """Return the outputs that are to be written, by name, in the contract's order."""
+        named = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: output for name, output in named.items() if isinstance(output, Output)}
+
+
+class Cluster(Section):
+    """Where the work is done."""
+
+    kind: Literal["local", "threads"] = "local"
+    """local: worker processes on this machine; threads: n_workers threads of this process."""
+    n_workers: AtLeastOne = 2
+    """How many workers."""
+    threads_per_worker: AtLeastOne = 1
+    """Threads of each worker; processes gain more than threads."""
+    memory_limit: ByteSize | None = 2 * 2**30
+    """Bytes per worker; null: no limit."""

@@ -1,0 +1,131 @@
+"""Numbers, sizes and durations as a person reads them; a missing one says so.
+
+Every function takes what a run's record may hold, None included, and never raises on it: a report
+must come out of a record written by another version too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, SupportsFloat
+from urllib.parse import quote
+
+MISSING = "not recorded"
+
+
+def as_float(value: Any) -> float | None:
+    """Return the number, or None where the record holds none (missing, text, a container)."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, SupportsFloat):
+        return None
+    return float(value)
+
+
+def count(value: Any) -> str:
+    """Write a whole number with thousands separators: ``14,580,000``."""
+    number_ = as_float(value)
+    return MISSING if number_ is None or not math.isfinite(number_) else f"{number_:,.0f}"
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """Write `digits` significant digits, never fewer than the integer part holds."""
+    x = as_float(value)
+    if x is None:
+        return MISSING
+    if not math.isfinite(x):
+        return "NaN" if math.isnan(x) else ("∞" if x > 0 else "−∞")
+    if x == 0:
+        return "0"
+    exponent = math.floor(math.log10(abs(x)))
+    if not -4 <= exponent < 9:
+        return f"{x:.{digits - 1}e}".replace("-", "−")
+    return f"{x:,.{max(0, digits - 1 - exponent)}f}".replace("-", "−")
+
+
+def numbers(value: Any, digits: int = 4) -> str:
+    """Write one number, or one per feature; a word such as ``auto`` stays as it is."""
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return ", ".join(number(x, digits) for x in value) or MISSING
+    return value if isinstance(value, str) and value else number(value, digits)
+
+
+def fixed(value: Any, places: int = 2) -> str:
+    """Write a number with `places` decimals, however large: ``278,184,287.31``."""
+    x = as_float(value)
+    if x is None or not math.isfinite(x):
+        return number(x)
+    return f"{x:,.{places}f}".replace("-", "−")
+
+
+def percent(value: Any) -> str:
+    """Write a share as a percentage; a small one is not rounded to nothing: ``< 0.01 %``."""
+    x = as_float(value)
+    if x is None or not math.isfinite(x):
+        return MISSING
+    return "< 0.01 %" if 0 < x < 1e-4 else f"{100 * x:.{1 if x >= 0.01 else 2}f} %"
+
+
+def size(value: Any) -> str:
+    """Write bytes in binary units: ``41.7 MiB``; a size already in words stays as it is."""
+    if isinstance(value, str) and value:
+        return value
+    x = as_float(value)
+    if x is None or not math.isfinite(x):
+        return MISSING
+    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
+        if abs(x) < 1024 or unit == "TiB":
+            break
+        x /= 1024
+    return f"{x:,.0f} {unit}" if unit == "bytes" else f"{x:,.1f} {unit}"
+
+
+def duration(value: Any) -> str:
+    """Write seconds as ``0.42 s``, ``21.4 s``, ``3 min 12 s`` or ``2 h 05 min``."""
+    x = as_float(value)
+    if x is None or not math.isfinite(x):
+        return MISSING
+    if x < 59.95:
+        return f"{x:.2f} s" if x < 9.995 else f"{x:.1f} s"
+    minutes, seconds = divmod(round(x), 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def shape(value: Any) -> str:
+    """Write a shape: ``2,700 × 5,400 × 3``."""
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)) or not value:
+        return MISSING
+    return " × ".join(count(n) for n in value)
+
+
+def moment(value: Any) -> str:
+    """Write an ISO 8601 time without the T and the fraction of a second."""
+    if not value:
+        return MISSING
+    text = str(value).replace("T", " ")
+    head, dot, fraction = text.partition(".")
+    return (head + fraction.lstrip("0123456789") if dot else text).replace("+00:00", " UTC")
+
+
+def text(value: Any) -> str:
+    """Write anything else as it is; lists with commas, missing values as such."""
+    if value is None or value == "" or value == []:
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(item) for item in value)
+    return str(value)
+
+
+def relative_link(path: Any) -> str | None:
+    """Return a link to a file below the report, or None where `path` is not one.
+
+    The path is untrusted: quoting the colon turns ``javascript:...`` into a file name, and
+    absolute paths and ``..`` are not linked, since a run's outputs never leave its directory.
+    """
+    if not isinstance(path, str) or not path or path.startswith(("/", "\\")):
+        return None
+    parts = path.replace("\\", "/").split("/")
+    return None if ".." in parts else "./" + "/".join(quote(part, safe="") for part in parts)

@@ -1,0 +1,172 @@
+"""The stages of a run: survey, start, fit, segment. Each takes values and returns values.
+
+``pipelines/`` puts them together in other ways; nothing here knows of run directories.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dask_gmm.data.sinks import Sink
+from dask_gmm.data.sources import Source
+from dask_gmm.errors import InputDataError
+from dask_gmm.fit.loop import Solution, fit_em
+from dask_gmm.fit.readings import Readings, expectation_over
+from dask_gmm.fit.sample import FittedStart, StartPlan, best_start, fit_start
+from dask_gmm.fit.stopping import Negligible, StoppingRule, Tolerance
+from dask_gmm.mixture.arrays import Array
+from dask_gmm.mixture.families import family
+from dask_gmm.mixture.frame import Frame
+from dask_gmm.mixture.parameters import Parameters
+from dask_gmm.mixture.survey import Survey, SurveyPlan, survey
+from dask_gmm.run.config import Config
+from dask_gmm.run.report.quicklook import QuicklookPlan
+from dask_gmm.run.segment import Segmentation, Segmented, segment
+
+log = logging.getLogger(__name__)
+
+#: M-steps on the sample at most: they cost milliseconds, and a start should be a good one.
+SAMPLE_STEPS = 2_000
+#: What ``reg_covar: auto`` is for data that are not integers, in the model frame: scikit-learn's.
+DEFAULT_REG_COVAR = 1e-6
+
+#: Called after every full pass of EM with its number and the mean log-likelihood before it.
+Observer = Callable[[int, float], None]
+
+
+@dataclass(frozen=True)
+class Started:
+    """What the sample has decided.
+
+    Attributes
+    ----------
+    plan : StartPlan
+        Frame and floor, for the fit on all of the data too.
+    reg_covar : (D,)
+        The variance floor in the model frame.
+    fitted : tuple of FittedStart
+        Every start, in the order of the seeds.
+    best : FittedStart
+        The one that goes on.
+    """
+
+    plan: StartPlan
+    reg_covar: Array
+    fitted: tuple[FittedStart, ...]
+    best: FittedStart
+
+
+def survey_stage(config: Config, source: Source, readings: Readings, sample_rows: int) -> Survey:
+    """Read everything once: moments, extrema, invalid rows, and the sample.
+
+    Raises
+    ------
+    InputDataError
+        If rows are invalid and ``source.on_invalid`` is ``error``, or no more rows than components
+        are left.
+    """
+    plan = SurveyPlan(
+        source.n_features, sample_rows, config.model.random_state, source.grid.n_rows_total
+    )
+    seen = readings.run("survey", survey, plan)
+    if seen.n_invalid and config.source.on_invalid == "error":
+        raise InputDataError(_where_invalid(config, source, seen))
+    K = config.model.n_components
+    if len(seen.sample.rows) < K:
+        raise InputDataError(
+            f"{config.source.path}: {seen.n_used:,} of {seen.n_rows:,} rows take part "
+            f"({seen.n_masked:,} masked, {seen.n_invalid:,} invalid), of which "
+            f"{len(seen.sample.rows):,} are sampled; model.n_components={K} needs at least as many"
+        )
+    return seen
+
+
+def _where_invalid(config: Config, source: Source, seen: Survey) -> str:
+    row = seen.first_invalid or 0
+    position = tuple(int(i) for i in np.unravel_index(row, source.grid.shape))
+    chunk = tuple(i // n for i, n in zip(position, source.grid.chunks, strict=True))
+    return (
+        f"{config.source.path}: {seen.n_invalid:,} of {seen.n_rows:,} rows hold NaN or infinity, "
+        f"the first at {position} in chunk {chunk}; mend the data, or set source.on_invalid: mask"
+    )
+
+
+def start_stage(config: Config, source: Source, readings: Readings, seen: Survey) -> Started:
+    """Fit every start on the sample, each where passes run, and choose the best."""
+    model = config.model
+    kind = family(model.covariance_type)
+    unit = seen.moments.deviations if config.standardize else np.ones(source.n_features)
+    frame = Frame.of_sample(seen.sample.rows, unit=unit, isotropic=kind.isotropic)
+    reg_covar = floor_in_model_frame(model.reg_covar, source.dtype, unit)
+    plan = StartPlan(
+        model.covariance_type,
+        model.n_components,
+        model.init,
+        frame,
+        frame.floor(reg_covar),
+        SAMPLE_STEPS,
+    )
+    seeds = [model.random_state + i for i in range(model.n_init)]
+    sample = seen.sample
+    fitted = readings.map("start", fit_start, seeds, plan, sample.rows, sample.weights)
+    return Started(plan, reg_covar, tuple(fitted), best_start(fitted))
+
+
+def floor_in_model_frame(reg_covar: float | str, dtype: np.dtype[np.generic], unit: Array) -> Array:
+    """Return the variance floor (D,) in model-frame units.
+
+    ``auto`` is, for integers, the variance of their rounding, 1/12 in original units: a component
+    cannot be narrower than the step it was measured in. For other data it is 1e-6.
+    """
+    if reg_covar != "auto":
+        return np.full(len(unit), float(reg_covar))
+    if dtype.kind in "iub":
+        return np.asarray(1.0 / 12.0 / unit**2)
+    return np.full(len(unit), DEFAULT_REG_COVAR)
+
+
+def fit_stage(
+    config: Config, readings: Readings, seen: Survey, started: Started, observe: Observer
+) -> Solution:
+    """Go on from the best start over all of the data, one reading a step."""
+    plan, model = started.plan, config.model
+    n_parameters = plan.family.n_parameters(model.n_components, plan.frame.D)
+    stopping: StoppingRule
+    if model.tol == "auto":
+        stopping = Negligible(seen.moments.weight, n_parameters)
+    else:
+        stopping = Tolerance(model.tol)
+    most = model.max_iter
+    if config.fit.max_passes is not None:
+        # The survey is one reading, and the segmentation another.
+        most = max(1, min(most, config.fit.max_passes - 2))
+    return fit_em(
+        expectation_over(readings, plan.frame, seen.moments.total_scatter(plan.frame)),
+        started.best.solution.parameters,
+        floor=plan.floor,
+        stopping=stopping,
+        max_iter=most,
+        observe=observe,
+    )
+
+
+def final_mixture(started: Started, solution: Solution) -> tuple[Parameters, Sequence[int]]:
+    """Return the mixture in original units and in label order, and which labels are narrow."""
+    mixture = solution.parameters.outside(started.plan.frame)
+    order = mixture.label_order()
+    narrow = [int(np.flatnonzero(order == k)[0]) + 1 for k in solution.narrow]
+    return mixture.reordered(order), sorted(narrow)
+
+
+def segment_stage(
+    readings: Readings,
+    mixture: Parameters,
+    sinks: Mapping[str, Sink],
+    quicklook: QuicklookPlan | None,
+) -> Segmented:
+    """Read everything once more: label, count and write every cell."""
+    return readings.run("segment", segment, Segmentation(mixture, sinks, quicklook))

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dask_gmm.data.grid import Grid
+
+
+@st.composite
+def grids(draw):
+    shape = tuple(draw(st.lists(st.integers(1, 9), min_size=1, max_size=4)))
+    chunks = tuple(draw(st.integers(1, n + 2)) for n in shape)
+    return Grid(shape, chunks)
+
+
+@given(grids())
+def test_every_row_lies_in_exactly_one_cell(grid):
+    index = np.concatenate([grid.row_index(cell) for cell in range(len(grid))])
+    assert index.dtype == np.uint64
+    np.testing.assert_array_equal(np.sort(index), np.arange(grid.n_rows_total))
+
+
+@given(grids())
+def test_row_index_numbers_the_rows_of_the_region(grid):
+    numbers = np.arange(math.prod(grid.shape)).reshape(grid.shape)
+    for cell in range(len(grid)):
+        expected = numbers[grid.region(cell)].ravel()
+        np.testing.assert_array_equal(grid.row_index(cell), expected)
+        assert grid.n_rows(cell) == expected.size
+
+
+def test_row_index_passes_32_bits():
+    grid = Grid((100_000, 100_000), (100_000, 3))
+    assert grid.row_index(len(grid) - 1)[-1] == 10**10 - 1
+
+
+@pytest.mark.parametrize("cell", [-1, 6])
+def test_no_cell_outside_the_grid(cell):
+    with pytest.raises(IndexError, match="6 cells"):
+        Grid((5, 4), (2, 2)).region(cell)
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunks", "names"),
+    [((), (), None), ((3,), (1, 1), None), ((0, 2), (1, 1), None), ((3,), (0,), None),
+     ((3,), (1,), ("y", "x"))],
+)  # fmt: skip
+def test_impossible_grids_are_refused(shape, chunks, names):
+    with pytest.raises(ValueError, match="a grid needs"):
+        Grid(shape, chunks, names)
