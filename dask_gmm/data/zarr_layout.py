@@ -144,7 +144,9 @@ def read_layout(path: Path) -> tuple[ZarrLayout, dict[str, Any]]:
     else:
         names, last = metadata.dimension_names, metadata.codecs[-1]
     index_first = 0
-    if isinstance(last, ShardingCodec) and last.index_location.value == "start":
+    # An enumeration in zarr 3.1, a string in 3.4.
+    location = getattr(last, "index_location", None)
+    if isinstance(last, ShardingCodec) and getattr(location, "value", location) == "start":
         index_first = math.prod(array.shards or ()) // math.prod(array.chunks)
     layout = ZarrLayout(
         path=str(path),

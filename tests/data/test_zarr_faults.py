@@ -9,13 +9,12 @@ import numcodecs
 import numpy as np
 import pytest
 import zarr
-from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ShardingCodecIndexLocation, ZstdCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ZstdCodec
 
 from dask_gmm.data.sources import open_source
 from dask_gmm.errors import InputDataError
 
 LZ4 = BloscCodec(cname="lz4")
-START = ShardingCodecIndexLocation.start
 # name: options of the array, and the key of the chunk that gets damaged
 STORES = {
     "v3-lz4": ({"compressors": LZ4}, "c/1/0/0"),
@@ -25,7 +24,7 @@ STORES = {
     "v3-plain": ({"compressors": None}, "c/1/0/0"),
     "v3-shard": ({"compressors": LZ4, "shards": (16, 32, 4)}, "c/1/0/0"),
     "v3-shard-index-first": (
-        {"compressors": LZ4, "shards": {"shape": (16, 32, 4), "index_location": START}},
+        {"compressors": LZ4, "shards": {"shape": (16, 32, 4), "index_location": "start"}},
         "c/1/0/0",
     ),
     "v3-dots": (

