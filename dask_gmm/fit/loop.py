@@ -54,7 +54,7 @@ class Solution:
     def falls(self) -> tuple[int, ...]:
         """Iterations (from 1) before whose M-step the likelihood was lower than one earlier."""
         pairs = zip(self.history, self.history[1:], strict=False)
-        return tuple(i + 2 for i, (a, b) in enumerate(pairs) if b < a - 1e-12 * abs(a))
+        return tuple(i + 2 for i, (a, b) in enumerate(pairs) if b < a - 1e-12 * max(abs(a), 1.0))
 
 
 def fit_em(

@@ -52,10 +52,11 @@ class StartPlan:
 
 @dataclass(frozen=True)
 class FittedStart:
-    """One seed's solution on the sample."""
+    """One seed's solution on the sample, after so many splits and merges."""
 
     seed: int
     solution: Solution
+    n_moves: int = 0
 
 
 def start_parameters(
@@ -71,19 +72,22 @@ def start_parameters(
 def fit_start(seed: int, plan: StartPlan, values: Array, weights: Array | None) -> FittedStart:
     """Fit one seed on the sample (m, D) until the sample has nothing more to say."""
     start = start_parameters(plan, values, weights, np.random.RandomState(seed % 2**32))
-    total = float(len(values) if weights is None else weights.sum())
-    n_parameters = plan.family.n_parameters(plan.n_components, values.shape[1])
-    readings = MemoryReadings(Rows(values, weights))
-    nothing_drawn = SurveyPlan(values.shape[1], capacity=0, seed=0)
-    moments = readings.run("survey", survey, nothing_drawn).moments
-    solution = fit_em(
+    return FittedStart(seed, fit_in_memory(start, plan, Rows(values, weights)))
+
+
+def fit_in_memory(start: Parameters, plan: StartPlan, rows: Rows) -> Solution:
+    """Fit rows in memory from ``start`` until they have nothing more to say."""
+    D = plan.frame.D
+    readings = MemoryReadings(rows)
+    moments = readings.run("survey", survey, SurveyPlan(D, capacity=0, seed=0)).moments
+    n_parameters = plan.family.n_parameters(start.K, D)
+    return fit_em(
         expectation_over(readings, plan.frame, moments.total_scatter(plan.frame)),
         start,
         floor=plan.floor,
-        stopping=Negligible(total, n_parameters, TIGHTNESS),
+        stopping=Negligible(moments.weight, n_parameters, TIGHTNESS),
         max_iter=plan.max_iter,
     )
-    return FittedStart(seed, solution)
 
 
 def best_start(fitted: list[FittedStart]) -> FittedStart:

@@ -81,7 +81,8 @@ def predicted_gain(means: Sequence[float]) -> float | None:
     if len(means) < 4:
         return None
     steps = np.diff(means[-4:])
-    rounding = 16 * np.finfo(np.float64).eps * abs(means[-1])
+    # A mean near zero is a sum of terms that are not: it rounds as a nat per row does.
+    rounding = 16 * np.finfo(np.float64).eps * max(abs(means[-1]), 1.0)
     if abs(steps[-1]) <= rounding and abs(steps[-2]) <= rounding:
         return 0.0
     if not (steps > 0).all():

@@ -13,7 +13,7 @@ from dask_gmm.mixture.kernel import Kernel, centred_components
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.rows import RowBlock
 from dask_gmm.mixture.statistics import SufficientStatistics
-from dask_gmm.mixture.workspace import Workspace, workspace
+from dask_gmm.mixture.workspace import Workspace
 
 #: Above this many features of phi the second product is faster as R phi^T than as phi R^T.
 _WIDE_PHI = 561
@@ -81,7 +81,7 @@ class _Sums:
 
     def add(self, block: RowBlock) -> None:
         kernel = self.kernel
-        work = workspace(kernel.Q, kernel.K, kernel.B)
+        work = kernel.workspace()
         for _ in kernel.micro_blocks(block, work):
             kernel.log_joint(work)
             log_norm = kernel.softmax(work)
@@ -96,11 +96,14 @@ class _Sums:
                 self._add_centred(k, work)
 
     def _add_centred(self, k: int, work: Workspace) -> None:
-        r = work.R[k]
-        residuals = work.phi[1 : self.kernel.D + 1] - self.kernel.parameters.means[k][:, None]
-        self.N[k] += r.sum()
-        self.sum_x[k] += residuals @ r
-        scatter = self.kernel.family.weighted_scatter(residuals, r)
+        x, mean = work.phi[1 : self.kernel.D + 1], self.kernel.parameters.means[k]
+        self.N[k] += work.R[k].sum()
+        # Root responsibilities on both sides make the scatter a product with its own transpose.
+        root = np.sqrt(work.R[k], out=work.R[k])
+        residuals = np.subtract(x, mean[:, None], out=work.residuals)
+        residuals *= root
+        self.sum_x[k] += residuals @ root
+        scatter = self.kernel.family.scatter_of_residuals(residuals)
         if self.kernel.family.shares_scatter:
             self.scatter += scatter
         else:

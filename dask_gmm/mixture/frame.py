@@ -18,6 +18,8 @@ from dask_gmm.mixture.arrays import AnyArray, Array, canonical
 
 #: Rows further than this from the frame's origin have no finite density in double precision.
 FARTHEST = 1e100
+#: A feature that spreads less than this is constant: its variance is no double.
+NARROWEST = 1e-100
 
 _QUANTILES = (0.25, 0.75), (0.1, 0.9), (0.01, 0.99), (0.0, 1.0)
 
@@ -60,6 +62,8 @@ class Frame:
         for low, high in _QUANTILES:
             below, above = np.quantile(rows, (low, high), axis=0)
             spread = np.where(spread > 0, spread, above - below)
+        # The last range is that of all rows: none of them may lie too far to have a density.
+        spread = np.maximum(spread, 1e3 * (above - below) / FARTHEST)
         return cls._around(np.median(rows, axis=0), spread, unit, isotropic)
 
     @classmethod
@@ -73,7 +77,7 @@ class Frame:
 
     @classmethod
     def _around(cls, centre: Array, spread: Array, unit: Array, isotropic: bool) -> Frame:
-        spread = np.where((spread > 0) & np.isfinite(spread), spread, unit)
+        spread = np.where((spread > NARROWEST) & np.isfinite(spread), spread, unit)
         exponent = np.log2(spread / unit) if isotropic else np.log2(spread)
         if isotropic:
             exponent = np.full_like(exponent, np.median(exponent))

@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_gmm.mixture.arrays import Array
-from dask_gmm.mixture.blocking import block_rows, centred_is_cheaper
+from dask_gmm.mixture.blocking import block_rows, centred_is_cheaper, fills_by_rows
 from dask_gmm.mixture.families import LOG_2PI
 from dask_gmm.mixture.frame import FARTHEST, Frame
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.rows import RowBlock
-from dask_gmm.mixture.workspace import Workspace
+from dask_gmm.mixture.workspace import Workspace, workspace
 
 #: phi is used while its rounding error, kappa times epsilon, stays below this.
 TOLERATED_ERROR = 1e-9
@@ -41,7 +41,8 @@ class Kernel:
         self.uses_phi = len(self.centred) < K
         self.origins = np.where(centred[:, None], parameters.means, 0.0)
         self.Q = family.n_features(D) if self.uses_phi else D + 1
-        self.B = block_rows(self.Q, K)
+        self.n_residuals = D if self.centred else 0
+        self.B = block_rows(self.Q + K + self.n_residuals)
         log_weights = np.log(np.maximum(parameters.weights, np.finfo(np.float64).tiny))
         log_det = family.log_det_precision(parameters.factors, D)
         self._constant = log_weights + 0.5 * (log_det - D * LOG_2PI) - frame.log_volume
@@ -62,6 +63,11 @@ class Kernel:
             isotropic=parameters.family.isotropic,
         )
         return cls(parameters.inside(own), own)
+
+    def workspace(self) -> Workspace:
+        """Return this thread's buffers for this kernel."""
+        by_rows = not self.centred and fills_by_rows(self.family, self.D)
+        return workspace(self.Q, self.K, self.B, self.n_residuals, by_rows)
 
     def micro_blocks(self, block: RowBlock, work: Workspace) -> Iterator[tuple[int, int]]:
         """Fill the workspace with B rows at a time, the last ones padded with weight 0."""
@@ -95,9 +101,12 @@ class Kernel:
             np.matmul(self.theta, work.phi, out=work.R)
         x = work.phi[1 : self.D + 1]
         for k in self.centred:
-            y = self.family.distances(x, self.parameters.means[k], self.parameters.factors, k)
+            y = np.subtract(x, self.parameters.means[k][:, None], out=work.residuals)
+            self.family.whiten(y, self.parameters.factors, k)
             np.multiply(y, y, out=y)
-            work.R[k] = self._constant[k] - 0.5 * (work.ones[: self.D] @ y)
+            np.matmul(work.ones[: self.D], y, out=work.R[k])
+            work.R[k] *= -0.5
+            work.R[k] += self._constant[k]
 
     @staticmethod
     def softmax(work: Workspace) -> Array:
@@ -121,11 +130,11 @@ class Kernel:
 def check_finite(rows: Array, valid: npt.NDArray[np.bool_]) -> None:
     """Clear ``valid`` (n,) where a column of ``rows`` (D, n) is not finite or absurdly far.
 
-    The dot product is one fast pass; only where it overflows or is NaN are the rows looked at.
+    The sum of squares is one fast pass; only where it overflows or is NaN are the rows looked at.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        flat = rows.ravel()
-        if float(flat @ flat) < FARTHEST**2:
+        along = rows if rows.flags.c_contiguous else rows.T
+        if float(np.vecdot(along, along).sum()) < FARTHEST**2:
             return
         valid &= (np.abs(rows) < FARTHEST).all(axis=0)
 

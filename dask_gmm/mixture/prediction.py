@@ -12,7 +12,7 @@ from dask_gmm.mixture.arrays import AnyArray, Array
 from dask_gmm.mixture.kernel import Kernel
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.rows import RowBlock
-from dask_gmm.mixture.workspace import Workspace, workspace
+from dask_gmm.mixture.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Score:
 def predict(kernel: Kernel, block: RowBlock, wanted: Wanted) -> Prediction:
     """Return what the mixture says of each row of ``block``."""
     n, K = len(block.values), kernel.K
-    work = workspace(kernel.Q, K, kernel.B)
+    work = kernel.workspace()
     labels = np.empty(n, np.min_scalar_type(K)) if wanted.labels else None
     probabilities = np.empty((n, K), wanted.dtype) if wanted.probabilities else None
     uncertainty = np.empty(n, wanted.dtype) if wanted.uncertainty else None
@@ -115,7 +115,7 @@ def score(blocks: Iterable[RowBlock], parameters: Parameters) -> Score:
     kernel = Kernel.in_own_frame(parameters)
     total = Score()
     for block in blocks:
-        work = workspace(kernel.Q, kernel.K, kernel.B)
+        work = kernel.workspace()
         for start, stop in kernel.micro_blocks(block, work):
             kernel.log_joint(work)
             shifted = work.R - work.R.max(axis=0)
@@ -131,12 +131,13 @@ def score(blocks: Iterable[RowBlock], parameters: Parameters) -> Score:
 
 def _most_probable(work: Workspace, labels: AnyArray) -> None:
     """Write the first component with the largest log-joint into ``labels`` (b,)."""
-    R = work.R[:, : len(labels)]
+    K = len(work.R)
     np.max(work.R, axis=0, out=work.peak)
-    peak = work.peak[: len(labels)]
-    # Comparing row by row is several times faster than argmax along the first axis.
-    for k in range(len(R) - 1, -1, -1):
-        np.copyto(labels, k, where=R[k] == peak)
+    # argmax along the first axis walks columns. In small integers the first of equals is a maximum
+    # of falling ranks, which runs along rows: several times faster.
+    ranks = np.arange(K, 0, -1, dtype=labels.dtype)[:, None]
+    highest = (np.equal(work.R, work.peak) * ranks).max(axis=0)
+    np.subtract(K, highest[: len(labels)], out=labels, casting="unsafe")
 
 
 def _entropy(work: Workspace, shifted: Array) -> Array:

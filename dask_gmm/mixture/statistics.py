@@ -13,6 +13,8 @@ from dask_gmm.mixture.parameters import Parameters
 
 #: A component with fewer rows than this is empty: its rows say nothing about its shape.
 EMPTY = 1e-10
+#: Under a narrower variance, in the frame, the farthest valid row has no finite density.
+LEAST_VARIANCE = 1e-80
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +93,9 @@ class SufficientStatistics:
         N = R.sum(axis=0)
         means = (R.T @ rows) / np.maximum(N, EMPTY)[:, None]
         scatters = [
-            family.weighted_scatter((rows - means[k]).T, np.ascontiguousarray(R[:, k]))
+            family.scatter_of_residuals(
+                np.ascontiguousarray(((rows - means[k]) * np.sqrt(R[:, k : k + 1])).T)
+            )
             for k in range(len(N))
         ]
         sums = np.zeros_like(means)
@@ -134,9 +138,12 @@ def m_step(
             covariances = np.where(keep, previous.covariances, covariances)
     weights = N / N.sum()
     try:
-        return Parameters.of(family, weights, means, covariances)
+        parameters = Parameters.of(family, weights, means, covariances)
+        if parameters.variances.min() >= LEAST_VARIANCE:
+            return parameters
     except IllConditionedError:
-        return Parameters.of(family, weights, means, family.repaired(covariances))
+        pass
+    return Parameters.of(family, weights, means, family.repaired(covariances))
 
 
 def narrow_components(parameters: Parameters, floor: Array) -> tuple[int, ...]:

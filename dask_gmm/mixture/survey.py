@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_gmm.mixture.arrays import Array
-from dask_gmm.mixture.frame import Frame
+from dask_gmm.mixture.frame import NARROWEST, Frame
 from dask_gmm.mixture.kernel import check_finite
 from dask_gmm.mixture.rows import RowBlock
 
@@ -75,7 +75,7 @@ class Moments:
     def deviations(self) -> Array:
         """Standard deviations (D,); 1 for a constant feature, which nothing can scale."""
         variance = np.diagonal(self.scatter) / self.weight
-        constant = (self.low == self.high) | ~(variance > 0)
+        constant = (self.low == self.high) | ~(variance > NARROWEST**2)
         return np.sqrt(np.where(constant, 1.0, variance))
 
     def total_scatter(self, frame: Frame) -> Array:

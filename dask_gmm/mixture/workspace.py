@@ -8,12 +8,18 @@ import numpy as np
 
 
 class Workspace:
-    """Buffers for one micro-block, allocated once per thread and shape."""
+    """Buffers for one micro-block of B rows.
 
-    def __init__(self, Q: int, K: int, B: int) -> None:
-        self.phi = np.empty((Q, B))
+    ``phi`` (Q, B) holds 1, x and their products, each feature's or, ``by_rows``, each row's values
+    beside each other; ``R`` (K, B) log-joints, then responsibilities; ``residuals``
+    (n_residuals, B) serves the centred kernel, which needs D of them.
+    """
+
+    def __init__(self, Q: int, K: int, B: int, n_residuals: int, by_rows: bool) -> None:
+        self.phi = np.empty((B, Q)).T if by_rows else np.empty((Q, B))
         self.phi[0] = 1.0
         self.R = np.empty((K, B))
+        self.residuals = np.empty((n_residuals, B))
         self.peak = np.empty(B)
         self.total = np.empty(B)
         self.w = np.empty(B)
@@ -24,10 +30,10 @@ class Workspace:
 _local = threading.local()
 
 
-def workspace(Q: int, K: int, B: int) -> Workspace:
-    """Return this thread's buffers of that shape."""
+def workspace(*shape: int) -> Workspace:
+    """Return this thread's buffers of a shape (Q, K, B, n_residuals, by_rows)."""
     held = getattr(_local, "held", None)
-    if held is None or held[0] != (Q, K, B):
+    if held is None or held[0] != shape:
         # One shape at a time: a worker's memory is promised.
-        held = _local.held = ((Q, K, B), Workspace(Q, K, B))
+        held = _local.held = (shape, Workspace(*shape))
     return held[1]

@@ -147,12 +147,12 @@ class Family(ABC):
         """Return kappa_k = a_k^T |P_k| a_k, (K,), for root second moments a (K, D)."""
 
     @abstractmethod
-    def distances(self, X: Array, mean: Array, U: Array, k: int) -> Array:
-        """Return whitened residuals of X (D, B) about ``mean`` (D,) for component k, (D, B)."""
+    def whiten(self, residuals: Array, U: Array, k: int) -> None:
+        """Multiply residuals (D, B), C-contiguous, by U_k^T in place."""
 
     @abstractmethod
-    def weighted_scatter(self, residuals: Array, r: Array) -> Array:
-        """Return one component's scatter of ``residuals`` (D, B) with weights r (B,)."""
+    def scatter_of_residuals(self, residuals: Array) -> Array:
+        """Return one component's scatter of residuals (D, B), times root responsibilities."""
 
     @abstractmethod
     def draw(

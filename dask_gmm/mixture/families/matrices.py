@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import lapack
+from scipy.linalg import blas, lapack
 
 from dask_gmm.mixture.arrays import AnyArray, Array, Indices
 from dask_gmm.mixture.families.base import BREAKDOWN, NUMERIC_FLOOR, Family, IllConditionedError
@@ -47,8 +47,9 @@ class _Matrices(Family):
         correlations = matrices / (roots[:, :, None] * roots[:, None, :])
         return np.asarray(np.linalg.eigvalsh(correlations)[:, 0] < 10 * BREAKDOWN)
 
-    def weighted_scatter(self, residuals: Array, r: Array) -> Array:
-        return (residuals * r) @ residuals.T
+    def scatter_of_residuals(self, residuals: Array) -> Array:
+        # A product with its own transpose: NumPy computes one triangle of it.
+        return residuals @ residuals.T
 
 
 class Full(_Matrices):
@@ -118,8 +119,8 @@ class Full(_Matrices):
     ) -> Array:
         return generator.multivariate_normal(mean, covariances[k], n)
 
-    def distances(self, X: Array, mean: Array, U: Array, k: int) -> Array:
-        return U[k].T @ (X - mean[:, None])
+    def whiten(self, residuals: Array, U: Array, k: int) -> None:
+        _multiply_triangular(residuals, U[k])
 
 
 class Tied(_Matrices):
@@ -172,11 +173,17 @@ class Tied(_Matrices):
     ) -> Array:
         return generator.multivariate_normal(mean, covariances, n)
 
-    def distances(self, X: Array, mean: Array, U: Array, k: int) -> Array:
-        return U.T @ (X - mean[:, None])
+    def whiten(self, residuals: Array, U: Array, k: int) -> None:
+        _multiply_triangular(residuals, U)
 
     def stack(self, scatters: list[Array]) -> Array:
         return np.sum(scatters, axis=0)
+
+
+def _multiply_triangular(X: Array, U: Array) -> None:
+    """Write U^T X over X (D, B): half the arithmetic of a general product."""
+    # BLAS sees the transposes of C-ordered arrays: X^T := X^T U, with U as its transpose's own.
+    blas.dtrmm(1.0, U.T, X.T, side=1, lower=1, trans_a=1, overwrite_b=1)
 
 
 def _triangular_inverse(L: AnyArray) -> Array:
@@ -197,6 +204,8 @@ def _upper_factor(covariance: Array) -> Array:
 
 def _of_precision(precision: Array) -> tuple[Array, Array]:
     """Return the covariance and U: the Cholesky factor of the matrix read backwards."""
+    if not np.allclose(precision, precision.T):
+        raise IllConditionedError("a precision is not symmetric")
     try:
         U = np.linalg.cholesky(precision[::-1, ::-1])[::-1, ::-1]
     except np.linalg.LinAlgError as error:
@@ -206,8 +215,10 @@ def _of_precision(precision: Array) -> tuple[Array, Array]:
 
 
 def _repaired(covariance: Array) -> Array:
-    """Lift the eigenvalues of the correlation matrix that rounding has taken below zero."""
-    roots = np.sqrt(np.maximum(np.diagonal(covariance), NUMERIC_FLOOR))
+    """Lift variances, then eigenvalues of the correlations, that rounding has taken below zero."""
+    variances = np.maximum(np.diagonal(covariance), NUMERIC_FLOOR)
+    covariance = covariance + np.diag(variances - np.diagonal(covariance))
+    roots = np.sqrt(variances)
     eigenvalues, vectors = np.linalg.eigh(covariance / np.outer(roots, roots))
     lifted = np.maximum(eigenvalues, BREAKDOWN * max(eigenvalues[-1], 1.0))
     correlation = (vectors * lifted) @ vectors.T

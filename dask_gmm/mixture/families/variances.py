@@ -83,11 +83,11 @@ class Diag(_Variances):
     def conditioning(self, U: Array, a: Array) -> Array:
         return ((U * a) ** 2).sum(axis=1)
 
-    def distances(self, X: Array, mean: Array, U: Array, k: int) -> Array:
-        return (X - mean[:, None]) * U[k][:, None]
+    def whiten(self, residuals: Array, U: Array, k: int) -> None:
+        residuals *= U[k][:, None]
 
-    def weighted_scatter(self, residuals: Array, r: Array) -> Array:
-        return (residuals * residuals) @ r
+    def scatter_of_residuals(self, residuals: Array) -> Array:
+        return np.vecdot(residuals, residuals)
 
 
 class Spherical(_Variances):
@@ -107,6 +107,9 @@ class Spherical(_Variances):
 
     def fill(self, phi: Array, D: int) -> None:
         x = phi[1 : D + 1]
+        if not x.flags.c_contiguous:  # row by row
+            np.vecdot(x.T, x.T, out=phi[D + 1])
+            return
         np.multiply(x[0], x[0], out=phi[D + 1])
         for feature in x[1:]:
             phi[D + 1] += feature * feature
@@ -149,11 +152,12 @@ class Spherical(_Variances):
     def conditioning(self, U: Array, a: Array) -> Array:
         return ((U[:, None] * a) ** 2).sum(axis=1)
 
-    def distances(self, X: Array, mean: Array, U: Array, k: int) -> Array:
-        return (X - mean[:, None]) * U[k]
+    def whiten(self, residuals: Array, U: Array, k: int) -> None:
+        residuals *= U[k]
 
-    def weighted_scatter(self, residuals: Array, r: Array) -> Array:
-        return np.asarray(((residuals * residuals) @ r).sum())
+    def scatter_of_residuals(self, residuals: Array) -> Array:
+        flat = residuals.ravel()
+        return np.asarray(flat @ flat)
 
 
 def _root_precisions(variances: Array) -> Array:
