@@ -32,6 +32,11 @@ from dask_gmm.mixture.rows import Rows
 from dask_gmm.mixture.survey import Survey, SurveyPlan, sample_capacity, survey
 from dask_gmm.model_file import Model
 
+#: What a fit leaves behind, under scikit-learn's names.
+_FITTED = (
+    *("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"),
+    *("converged_", "n_iter_", "lower_bound_", "lower_bounds_"),
+)
 _PARTS = ("weights", "means", "covariances", "factors")
 
 
@@ -70,6 +75,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         Scale features to unit variance first. ``reg_covar``, spherical isotropy, start distances
         and a spherical ``precisions_init`` are then meant in z-scores; all that is read back is in
         original units, and spherical ``covariances_`` are (K, D).
+    on_invalid : {'error', 'mask'}, default='error'
+        What to do about rows with NaN or infinity: refuse X, or leave them out; their label is
+        then -1, and their probabilities and log-density are NaN.
+    feature_dim : str, optional
+        The dimension of an xarray DataArray that holds the features; by default its last.
 
     Attributes
     ----------
@@ -120,6 +130,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
         "standardize": ["boolean"],
+        "on_invalid": [StrOptions({"error", "mask"})],
+        "feature_dim": [str, None],
     }
 
     def __init__(
@@ -140,6 +152,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         verbose: int = 0,
         verbose_interval: int = 10,
         standardize: bool = False,
+        on_invalid: str = "error",
+        feature_dim: str | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -156,6 +170,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.standardize = standardize
+        self.on_invalid = on_invalid
+        self.feature_dim = feature_dim
 
     # -- fitting ---------------------------------------------------------------------------------
 
@@ -189,7 +205,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             plan = self._plan(seen)
             go_on = self.warm_start and hasattr(self, "converged_")
             if go_on:
-                start = self._parameters().inside(plan.frame)
+                start = self._last_parameters(plan.frame)
                 solution = self._em(data.readings, seen, plan, start, self.lower_bound_)
             elif data.in_memory is not None:
                 trials = (
@@ -198,13 +214,22 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
                 )
                 solution = _best(trials)
             else:
-                sample = Rows(seen.sample.rows, seen.sample.weights)
-                trials = (
-                    self._em(MemoryReadings(sample), None, plan, start)
-                    for start in self._starts(sample, plan, random_state)
-                )
-                solution = self._em(data.readings, seen, plan, _best(trials).parameters)
+                start = self._start_for_lazy(seen, plan, random_state)
+                solution = self._em(data.readings, seen, plan, start)
         self._keep(solution, plan, data.readings.n_passes)
+
+    def _start_for_lazy(
+        self, seen: Survey, plan: StartPlan, random_state: np.random.RandomState
+    ) -> Parameters:
+        """Return what was given in full, or the best of the starts fitted on the sample."""
+        sample = Rows(seen.sample.rows, seen.sample.weights)
+        if len(self._given_start(plan)) == len(_PARTS):
+            return self._start(sample, plan, random_state)
+        trials = (
+            self._em(MemoryReadings(sample), None, plan, start)
+            for start in self._starts(sample, plan, random_state)
+        )
+        return _best(trials).parameters
 
     def _surveyed(self, data: Input, random_state: np.random.RandomState) -> Survey:
         """Read the data once, and refuse what EM cannot take."""
@@ -213,7 +238,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         # In memory the sample serves the frame alone: the generator is left to the starts.
         seed = 0 if data.in_memory is not None else int(random_state.randint(2**31))
         seen = data.readings.run("survey", survey, SurveyPlan(D, capacity, seed))
-        if seen.n_invalid:
+        if seen.n_invalid and self.on_invalid == "error":
             raise ValueError(
                 f"Input X contains NaN or infinity in {seen.n_invalid} of {seen.n_rows} rows"
             )
@@ -347,6 +372,21 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             family, self.weights_, self.means_, self.covariances_, self.precisions_cholesky_
         )
 
+    def _last_parameters(self, frame: Frame) -> Parameters:
+        """Return the fitted mixture in ``frame``, in the declared family."""
+        shape = (self.n_components, self.n_features_in_)
+        if self.means_.shape != shape:
+            raise ValueError(
+                f"warm_start goes on from means of shape {self.means_.shape}, but n_components and "
+                f"X now ask for {shape}; set warm_start=False to start anew"
+            )
+        last = self._parameters().inside(frame)
+        if last.family is self._family:
+            return last
+        # Isotropic in z-scores, so per-feature variances in original units.
+        variances = last.variances.mean(axis=1)
+        return Parameters.of(self._family, last.weights, last.means, variances)
+
     def predict(self, X: Any) -> Any:
         """Return the most probable component of every row, (n,); lazy for a Dask array."""
         return self._predicted(X, Wanted(labels=True))
@@ -390,8 +430,10 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         data = open_input(self, X, sample_weight, reset=False)
         with one_blas_thread():
             found = data.readings.run("score", score, parameters)
-        if found.n_invalid:
+        if found.n_invalid and self.on_invalid == "error":
             raise ValueError(f"Input X contains NaN or infinity in {found.n_invalid} rows")
+        if not found.weight:
+            raise ValueError("X has no row with a positive sample_weight")
         return found
 
     def _bic(self, found: Score) -> float:
@@ -436,10 +478,37 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             {
                 "converged": bool(self.converged_),
                 "n_iter": int(self.n_iter_),
-                "lower_bound": float(self.lower_bound_),
+                "lower_bound": float(self.lower_bound_) if np.isfinite(self.lower_bound_) else None,
                 "standardize": bool(self.standardize),
             },
         ).save(path)
+
+    def to_sklearn(self) -> Any:
+        """Return a fitted :class:`sklearn.mixture.GaussianMixture` with the same mixture.
+
+        A spherical mixture of standardised data has per-feature variances, and becomes diag.
+        """
+        from sklearn.mixture import GaussianMixture as Theirs
+
+        parameters = self._parameters()
+        theirs = Theirs()
+        names = theirs.get_params()
+        theirs.set_params(**{k: v for k, v in self.get_params().items() if k in names})
+        theirs.set_params(covariance_type=parameters.family.name)
+        for name in (*_FITTED, "n_features_in_", "feature_names_in_"):
+            if hasattr(self, name):
+                setattr(theirs, name, getattr(self, name))
+        return theirs
+
+    @classmethod
+    def from_sklearn(cls, model: Any) -> Self:
+        """Take over a fitted :class:`sklearn.mixture.GaussianMixture`."""
+        check_is_fitted(model, "means_")
+        ours = cls(**model.get_params())
+        for name in (*_FITTED, "n_features_in_", "feature_names_in_"):
+            if hasattr(model, name):
+                setattr(ours, name, getattr(model, name))
+        return ours
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -463,7 +532,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             fitted.feature_names_in_ = np.array(model.feature_names, dtype=object)
         fitted.converged_ = bool(known.get("converged", False))
         fitted.n_iter_ = int(known.get("n_iter", 0))
-        fitted.lower_bound_ = float(known.get("lower_bound", float("nan")))
+        lower_bound = known.get("lower_bound")
+        fitted.lower_bound_ = -np.inf if lower_bound is None else float(lower_bound)
         return fitted
 
 

@@ -1,19 +1,21 @@
-"""What users hand to the estimator, as readings of rows: arrays in memory and lazy Dask arrays."""
+"""What users hand to the estimator, as readings of rows: in memory, or lazy Dask arrays."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
+from dask_gmm.containers import open_container
 from dask_gmm.engine.passes import Passes, one_blas_thread
 from dask_gmm.fit.readings import MemoryReadings, Readings
-from dask_gmm.mixture.kernel import Kernel
+from dask_gmm.mixture.kernel import Kernel, check_finite
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.prediction import Prediction, Wanted, predict
 from dask_gmm.mixture.rows import Rows
@@ -41,64 +43,126 @@ def open_input(estimator: Any, X: Any, sample_weight: Any, *, reset: bool = True
     ----------
     estimator : BaseEstimator
         Learns ``n_features_in_`` and feature names, or is held to them.
-    X : array-like (n, D) or dask.array.Array (..., D)
-    sample_weight : array-like (n,), or dask.array.Array of X's leading shape, or None
+    X : array-like
+        Rows in any container of :mod:`dask_gmm.containers`.
+    sample_weight : array-like (n,), or of the leading shape of a lazy X, or None
     reset : bool
         True when fitting.
     """
+    opened = _opened(estimator, X, reset)
+    X = opened.array
     if is_dask_array(X):
         from dask_gmm.engine.lazy import array_leaves
 
-        X = _checked_dask_array(estimator, X, reset)
         return Input(Passes(array_leaves(X, _dask_weights(sample_weight, X))), None)
-    X = _validated(estimator, X, reset)
     weights = None
     if sample_weight is not None:
+        if len(opened.leading_shape) > 1:
+            sample_weight = np.ravel(sample_weight)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     rows = Rows(X, weights)
+    if estimator.on_invalid == "mask":
+        rows = _valid_rows(rows)
     return Input(MemoryReadings(rows), rows)
 
 
 def predict_input(estimator: Any, X: Any, parameters: Parameters, wanted: Wanted) -> Any:
-    """Return what ``wanted`` names, one array (n,) or (n, K): lazy where X is lazy."""
-    kernel = Kernel.in_own_frame(parameters)
+    """Return what ``wanted`` names over the leading axes of X, in X's kind of container."""
+    opened = _opened(estimator, X, reset=False)
+    X, by_component = opened.array, wanted.probabilities
+    per_block = partial(
+        _predict_block, parameters=parameters, wanted=wanted, mask=estimator.on_invalid == "mask"
+    )
     if not is_dask_array(X):
-        X = _validated(estimator, X, reset=False, min_samples=1)
-        with one_blas_thread():
-            return _said(predict(kernel, Rows(X), wanted))
-    X = _checked_dask_array(estimator, X, reset=False)
+        said = per_block(X)
+        leading = opened.leading_shape
+        return opened.put_back(said.reshape(leading + said.shape[1:]), by_component)
     X = X.rechunk({X.ndim - 1: -1})
-    per_block = partial(_predict_block, parameters=parameters, wanted=wanted)
     sample = per_block(np.zeros((1,) * (X.ndim - 1) + X.shape[-1:]))
-    trailing = ((kernel.K,),) if wanted.probabilities else ()
-    return X.map_blocks(
+    trailing = ((parameters.K,),) if by_component else ()
+    lazy = X.map_blocks(
         per_block,
         dtype=sample.dtype,
         chunks=X.chunks[:-1] + trailing,
         drop_axis=[] if trailing else [X.ndim - 1],
         meta=sample[(slice(0, 0),) * sample.ndim],
     )
+    return opened.put_back(lazy, by_component)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """Validated rows: an array (n, D) in memory, or a Dask array (..., D)."""
+
+    array: Any
+    leading_shape: tuple[int, ...]
+    put_back: Callable[[Any, bool], Any]
+
+
+def _opened(estimator: Any, X: Any, reset: bool) -> _Opened:
+    held = open_container(X, estimator.feature_dim)
+    array = held.array
+    if is_dask_array(array):
+        checked = _checked_dask_array(estimator, array, reset)
+        _learn_names(estimator, held.names, reset)
+        return _Opened(checked, array.shape[:-1], held.put_back)
+    leading = np.shape(array)[:-1] if held.flattens else None
+    if leading is not None:
+        array = array.reshape(-1, array.shape[-1])
+    rows = _validated(estimator, array, reset, held.names is not None)
+    _learn_names(estimator, held.names, reset)
+    return _Opened(rows, (len(rows),) if leading is None else leading, held.put_back)
+
+
+def _learn_names(estimator: Any, names: tuple[str, ...] | None, reset: bool) -> None:
+    """Learn the features' names, or hold X to those that were learnt, as scikit-learn does."""
+    known = getattr(estimator, "feature_names_in_", None)
+    if reset and names is not None:
+        estimator.feature_names_in_ = np.array(names, dtype=object)
+    elif not reset and names is not None and known is not None and tuple(known) != names:
+        raise ValueError(
+            f"The feature names should match those that were passed during fit: {tuple(known)}; "
+            f"found {names}"
+        )
+
+
+def _valid_rows(rows: Rows) -> Rows:
+    """Leave out the rows that are not finite."""
+    valid = np.ones(len(rows.values), dtype=bool)
+    check_finite(np.ascontiguousarray(rows.values.T, dtype=np.float64), valid)
+    if valid.all():
+        return rows
+    return Rows(rows.values[valid], None if rows.weights is None else rows.weights[valid])
 
 
 def _predict_block(
-    block: npt.NDArray[Any], parameters: Parameters, wanted: Wanted
+    block: npt.NDArray[Any], parameters: Parameters, wanted: Wanted, mask: bool
 ) -> npt.NDArray[Any]:
-    """Predict one block (..., D) of a Dask array."""
+    """Predict one block (..., D): the leading axes, and one of components for probabilities."""
+    from dask_gmm.engine.lazy import plain_array
+
+    block = plain_array(block)
     with one_blas_thread():
         rows = Rows(block.reshape(-1, block.shape[-1]))
         prediction = predict(Kernel.in_own_frame(parameters), rows, wanted)
-    if not prediction.valid.all():
-        n = int((~prediction.valid).sum())
-        raise ValueError(f"Input X contains NaN or infinity in {n} rows of one block")
+    n_invalid = int((~prediction.valid).sum())
+    if n_invalid and not mask:
+        raise ValueError(
+            f"Input X contains NaN, infinity or absurdly large values in {n_invalid} rows; "
+            "on_invalid='mask' leaves them out"
+        )
     said = _said(prediction)
     return said.reshape(block.shape[:-1] + said.shape[1:])
 
 
 def _said(prediction: Prediction) -> npt.NDArray[Any]:
+    """Return what was asked for, with -1 and NaN where a row is not valid."""
     if prediction.labels is not None:
-        return prediction.labels.astype(np.int64)
+        return np.where(prediction.valid, prediction.labels.astype(np.int64), -1)
     parts = (prediction.probabilities, prediction.uncertainty, prediction.log_density)
-    return next(part for part in parts if part is not None)
+    said = next(part for part in parts if part is not None)
+    said[~prediction.valid] = np.nan
+    return said
 
 
 def is_dask_array(X: Any) -> bool:
@@ -107,18 +171,18 @@ def is_dask_array(X: Any) -> bool:
     return array is not None and isinstance(X, array.Array)
 
 
-def _validated(
-    estimator: Any, X: Any, reset: bool, min_samples: int | None = None
-) -> npt.NDArray[Any]:
-    if min_samples is None:
-        min_samples = 2 if reset else 1
-    return validate_data(
-        estimator,
-        X,
-        reset=reset,
-        dtype=[np.float64, np.float32],
-        ensure_min_samples=min_samples,
-    )
+def _validated(estimator: Any, X: Any, reset: bool, named: bool) -> npt.NDArray[Any]:
+    """Validate rows in memory; scikit-learn looks at the names itself, unless they came apart."""
+    checks: dict[str, Any] = {
+        "dtype": [np.float64, np.float32],
+        "ensure_all_finite": estimator.on_invalid != "mask",
+        "ensure_min_samples": 2 if reset else 1,
+    }
+    if not named:
+        return validate_data(estimator, X, reset=reset, **checks)
+    rows = check_array(X, estimator=estimator, **checks)
+    _learn_width(estimator, rows.shape[1], reset)
+    return rows
 
 
 def _checked_dask_array(estimator: Any, X: Any, reset: bool) -> Any:
@@ -129,16 +193,25 @@ def _checked_dask_array(estimator: Any, X: Any, reset: bool) -> Any:
         )
     if X.dtype.kind not in "fiub":
         raise ValueError(f"Expected real numbers, got a Dask array of dtype {X.dtype}")
+    if not X.shape[-1] >= 1:
+        raise ValueError(
+            f"Expected a Dask array (..., D) with a known D >= 1, got the shape {X.shape}"
+        )
+    _learn_width(estimator, int(X.shape[-1]), reset)
+    return X
+
+
+def _learn_width(estimator: Any, D: int, reset: bool) -> None:
+    """Learn the number of features, or hold X to the one that was learnt."""
     if reset:
-        estimator.n_features_in_ = int(X.shape[-1])
+        estimator.n_features_in_ = D
         if hasattr(estimator, "feature_names_in_"):
             del estimator.feature_names_in_
-    elif X.shape[-1] != estimator.n_features_in_:
+    elif estimator.n_features_in_ != D:
         raise ValueError(
-            f"X has {X.shape[-1]} features, but {type(estimator).__name__} is expecting "
+            f"X has {D} features, but {type(estimator).__name__} is expecting "
             f"{estimator.n_features_in_} features as input"
         )
-    return X
 
 
 def _dask_weights(sample_weight: Any, X: Any) -> Any:
@@ -147,8 +220,20 @@ def _dask_weights(sample_weight: Any, X: Any) -> Any:
     import dask.array as da
 
     weights = da.asarray(sample_weight)
-    if weights.shape != X.shape[:-1]:
+    # Lengths that are not known yet are NaN; the blocks' own are held to each other when read.
+    if not np.array_equal(weights.shape, X.shape[:-1], equal_nan=True):
         raise ValueError(
             f"sample_weight has shape {weights.shape}, expected X's leading shape {X.shape[:-1]}"
         )
+    nothing = np.empty((0,) * weights.ndim)
+    return weights.map_blocks(_checked_weights, dtype=np.float64, meta=nothing)
+
+
+def _checked_weights(weights: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Check one block of row weights as scikit-learn does."""
+    weights = np.asarray(weights, dtype=np.float64)
+    if not np.isfinite(weights).all():
+        raise ValueError("Input sample_weight contains NaN or infinity")
+    if (weights < 0).any():
+        raise ValueError("Negative values in data passed to `sample_weight`")
     return weights

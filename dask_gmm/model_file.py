@@ -1,7 +1,9 @@
 """A fitted mixture on disk: numbers as safetensors, everything readable as JSON; nothing unpickles.
 
-``model.safetensors`` holds weights, means and covariances in original units as float64, and in its
-metadata the document that ``model.json`` shows. Loading reads the safetensors file alone.
+``model.safetensors`` holds weights, means, covariances and their precision factors in original
+units as float64, and in its metadata the document that ``model.json`` shows. Loading reads the
+safetensors file alone. The factors are kept because others, equal but for rounding, would predict
+other bits.
 """
 
 from __future__ import annotations
@@ -16,12 +18,16 @@ from typing import Any
 import numpy as np
 
 from dask_gmm.errors import InputDataError
-from dask_gmm.mixture.families import FAMILIES, IllConditionedError
+from dask_gmm.mixture.arrays import Array
+from dask_gmm.mixture.families import FAMILIES, IllConditionedError, family
 from dask_gmm.mixture.parameters import Parameters
 
 FORMAT = "dask-gmm model"
 FORMAT_VERSION = 1
-_TENSORS = ("weights", "means", "covariances")
+_READABLE = ("weights", "means", "covariances")
+_TENSORS = (*_READABLE, "factors")
+#: Share by which factors may differ from those made here, where covariances are near singular.
+_LIKENESS = 0.1
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class Model:
         target = _tensor_path(path)
         document = self.document()
         arrays = {name: np.array(getattr(self.parameters, name)) for name in _TENSORS}
-        head = {k: v for k, v in document.items() if k not in _TENSORS}
+        head = {k: v for k, v in document.items() if k not in _READABLE}
         write_durably(target, save(arrays, {"dask-gmm": json.dumps(head)}))
         readable = json.dumps(document, indent=2, allow_nan=False) + "\n"
         write_durably(target.with_suffix(".json"), readable.encode())
@@ -118,17 +124,20 @@ class Model:
             tensors = {name: _float64(entry) for name, entry in deserialize(content)}
             if head["format"] != FORMAT or head["format_version"] != FORMAT_VERSION:
                 raise ValueError(f"format {head['format']!r} version {head['format_version']!r}")
-            parameters = Parameters.of(
+            parameters = _checked_parameters(
                 head["parameter_family"], *(tensors[name] for name in _TENSORS)
             )
-            if not (parameters.weights >= 0).all() or abs(parameters.weights.sum() - 1) > 1e-6:
-                raise ValueError("the weights do not sum to 1")
+            declared, held = head["covariance_type"], parameters.family.name
+            if (declared, held) not in {(held, held), ("spherical", "diag")}:
+                raise ValueError(f"a {declared!r} mixture with {held!r} parameters")
             names = head["feature_names"]
+            if names is not None and (not isinstance(names, list) or len(names) != parameters.D):
+                raise ValueError(f"feature_names={names!r} for {parameters.D} features")
             return cls(
                 parameters,
-                str(FAMILIES[head["covariance_type"]].name),
+                declared,
                 None if names is None else tuple(str(name) for name in names),
-                dict(head["information"]),
+                _checked_information(head["information"]),
             )
         except (
             SafetensorError,
@@ -146,6 +155,29 @@ class Model:
             ) from error
 
 
+def _checked_parameters(
+    family_name: str, weights: Array, means: Array, covariances: Array, factors: Array
+) -> Parameters:
+    made = Parameters.of(family(family_name), weights, means, covariances)
+    kept = Parameters(made.family, made.weights, made.means, made.covariances, factors)
+    if not (made.weights >= 0).all() or abs(made.weights.sum() - 1) > 1e-6:
+        raise ValueError("the weights do not sum to 1")
+    if not (np.abs(kept.factors - made.factors) <= _LIKENESS * np.abs(made.factors).max()).all():
+        raise ValueError("the factors are not those of the covariances")
+    return kept
+
+
+def _checked_information(information: Any) -> dict[str, Any]:
+    """Return what is known of the fit, if the numbers among it are numbers."""
+    if not isinstance(information, dict):
+        raise ValueError(f"information={information!r} is not a mapping")
+    for name in ("n_iter", "lower_bound"):
+        value = information.get(name)
+        if value is not None and not (isinstance(value, int | float) and abs(value) < 1e300):
+            raise ValueError(f"information.{name} is not a finite number")
+    return information
+
+
 def _float64(entry: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
     if entry["dtype"] != "F64":
         raise ValueError(f"a tensor of type {entry['dtype']}, expected F64")
@@ -156,7 +188,9 @@ def _tensor_path(path: str | os.PathLike[str]) -> Path:
     target = Path(path)
     if target.is_dir():
         return target / "model.safetensors"
-    return target.with_suffix(".safetensors") if target.suffix != ".safetensors" else target
+    # Appended, not replaced: fit-0.1 and fit-0.2 are two models.
+    named = target.suffix == ".safetensors"
+    return target if named else target.with_name(f"{target.name}.safetensors")
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import logging
+import logging.config
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import dask
+
+from dask_gmm.engine import worker_setup
+from dask_gmm.engine.dask_log import CONFIG_KEY
 
 #: What our worker processes start with. Dask's own default sets MALLOC_TRIM_THRESHOLD_=65536, which
 #: gives every temporary of the kernel back to the system: 2.0-2.5 times slower, measured.
@@ -16,6 +24,14 @@ WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
+}
+SETTINGS = {
+    "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
+    "distributed.scheduler.worker-ttl": "60s",
+    # Nannies start a dead worker again, but give up when it dies while it starts.
+    "distributed.scheduler.no-workers-timeout": "30s",
+    # The sample, or the parameters of many components, travel in the graph once per pass.
+    "distributed.admin.large-graph-warning-threshold": "1GB",
 }
 
 
@@ -27,28 +43,36 @@ class Workers:
     ----------
     scheduler : object
         As ``dask.compute`` takes it.
-    dashboard : str or None
-        Address of the dashboard, if there is one.
     """
 
     scheduler: Any
-    dashboard: str | None = None
 
 
 @contextmanager
 def local_workers(
-    n_workers: int, threads_per_worker: int, memory_limit: int | None
+    n_workers: int,
+    threads_per_worker: int,
+    memory_limit: int | None,
+    log_settings: dict[str, Any] | None = None,
 ) -> Iterator[Workers]:
-    """Start worker processes on this machine, listening on the loopback interface only."""
+    """Start worker processes on this machine, listening on the loopback interface only.
+
+    Parameters
+    ----------
+    n_workers, threads_per_worker : int
+    memory_limit : int or None
+        Bytes per worker.
+    log_settings : dict, optional
+        What ``logging.config.dictConfig`` takes: where Dask's log lines go, those of the worker
+        processes included. Without it they go to stderr as Dask formats them.
+    """
     from distributed import Client, LocalCluster
 
-    settings = {
-        "distributed.nanny.pre-spawn-environ": dict(WORKER_ENVIRONMENT),
-        "distributed.scheduler.worker-ttl": "60s",
-        "distributed.worker.memory.recent-to-old-time": "10s",
-    }
+    _apply(log_settings)
     with (
-        dask.config.set(settings),
+        _environment_kept(),
+        _loop_without_interrupts() as loop,
+        dask.config.set({**SETTINGS, CONFIG_KEY: log_settings}),
         LocalCluster(
             n_workers=n_workers,
             threads_per_worker=threads_per_worker,
@@ -57,14 +81,64 @@ def local_workers(
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.ERROR,
+            preload=worker_setup.__name__,
+            loop=loop,
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        yield Workers(client, cluster.dashboard_link)
+        # Once more: silence_logs has raised the level of every handler it found.
+        _apply(log_settings)
+        yield Workers(client)
 
 
 @contextmanager
 def thread_workers(n_threads: int) -> Iterator[Workers]:
-    """Use threads of this process."""
-    with dask.config.set(num_workers=n_threads):
+    """Use threads of this process; they do not keep it alive when it is told to end."""
+    # concurrent.futures would wait for its threads, and so for whole leaves, before the process
+    # ends; these are daemons.
+    with ThreadPool(n_threads) as pool, dask.config.set(pool=pool):
         yield Workers("threads")
+
+
+@contextmanager
+def _loop_without_interrupts() -> Iterator[Any]:
+    """Run the event loop of cluster and client in a thread whose child processes get no SIGINT.
+
+    Ctrl-C goes to every process of a terminal: the workers are to be closed by their client, not to
+    break off with a traceback each. A child process inherits the blocked signals of the thread that
+    starts it, and a thread those of the one that starts it.
+    """
+    from distributed.utils import LoopRunner
+
+    runner = LoopRunner()
+    # Whoever starts multiprocessing's tracker has SIGINT unblocked by it. What killed workers leave
+    # behind it clears away, and there is no need to tell.
+    quiet = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), "ignore:resource_tracker")))
+    os.environ["PYTHONWARNINGS"] = quiet
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        runner.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    try:
+        yield runner.loop
+    finally:
+        runner.stop()
+
+
+@contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Undo what Dask sets in this process's environment for its children to inherit."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+
+
+def _apply(log_settings: dict[str, Any] | None) -> None:
+    if log_settings is not None:
+        logging.config.dictConfig(log_settings)

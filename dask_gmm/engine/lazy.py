@@ -32,9 +32,13 @@ class ArrayBlock:
         offsets: tuple[int, ...] | None,
         shape: tuple[int, ...],
     ) -> None:
-        block = np.asarray(block)
+        block = plain_array(block)
         self.values = block.reshape(-1, block.shape[-1])
         self.weights = None if weights is None else np.asarray(weights, np.float64).ravel()
+        if self.weights is not None and len(self.weights) != len(self.values):
+            raise ValueError(
+                f"block {number} has {len(self.values)} rows and {len(self.weights)} weights"
+            )
         self._leading = block.shape[:-1]
         self._number, self._offsets, self._shape = number, offsets, shape
 
@@ -57,6 +61,16 @@ class ArrayBlock:
         return index.ravel()
 
 
+def plain_array(block: Any) -> npt.NDArray[Any]:
+    """Return a block as a NumPy array; what hides under a mask is no data."""
+    if np.ma.is_masked(block):
+        raise ValueError(
+            "a block is a masked array with masked values, which a mixture would take for data: "
+            "drop these rows, or give them sample_weight 0"
+        )
+    return np.asarray(block)
+
+
 def array_leaves(X: da.Array, weights: da.Array | None = None) -> list[Delayed]:
     """Return one leaf per block of X (..., D), features in one chunk.
 
@@ -69,7 +83,7 @@ def array_leaves(X: da.Array, weights: da.Array | None = None) -> list[Delayed]:
     X = X.rechunk({X.ndim - 1: -1})
     leading = X.chunks[:-1]
     known = not np.isnan(np.concatenate([np.asarray(c, float) for c in leading])).any()
-    if weights is not None and weights.chunks != leading:
+    if weights is not None and known and weights.chunks != leading:
         weights = weights.rechunk(leading)
     blocks = X.to_delayed().reshape(-1)
     beside = [None] * len(blocks) if weights is None else weights.to_delayed().reshape(-1)

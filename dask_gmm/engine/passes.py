@@ -9,18 +9,17 @@ of reads is built or shipped. Which worker runs what, and in which order, change
 from __future__ import annotations
 
 import operator
-import threading
+import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import reduce
-from itertools import count
 from typing import Any, TypeVar
 
 from dask.delayed import Delayed, delayed
-from threadpoolctl import ThreadpoolController
 
 from dask_gmm.data.sources import Source
 from dask_gmm.engine.reading import Cell, read_cells
+from dask_gmm.engine.threads import one_blas_thread as one_blas_thread
+from dask_gmm.errors import RunFailedError
 
 FAN_IN = 16
 
@@ -29,8 +28,6 @@ Result = TypeVar("Result")
 LeafFunction = Callable[..., Result]
 #: A leaf of data: called in its task, it yields the leaf's blocks.
 Leaf = Callable[[], Iterator[Any]]
-
-_pass_numbers = count()
 
 
 class Passes:
@@ -47,6 +44,9 @@ class Passes:
     def __init__(self, leaves: Sequence[Leaf | Delayed], scheduler: Any = None) -> None:
         self._leaves = tuple(leaves)
         self._scheduler = scheduler
+        self._n_computed = 0
+        # A scheduler takes equal keys for equal tasks, and it may serve other programs too.
+        self._token = uuid.uuid4().hex[:8]
         self.n_passes = 0
 
     @classmethod
@@ -98,13 +98,20 @@ class Passes:
         arguments: tuple[Any, ...],
         collect: Callable[[list[Delayed], str], Delayed],
     ) -> Any:
-        key = f"{name}-{next(_pass_numbers)}"
+        self._n_computed += 1
+        key = f"{name}-{self._token}-{self._n_computed}"
         shared = delayed(_identity, pure=False)(arguments, dask_key_name=f"{key}-arguments")
         call = delayed(task, pure=False)
         parts = [
             call(function, item, shared, dask_key_name=f"{key}-{i}") for i, item in enumerate(items)
         ]
-        return collect(parts, key).compute(scheduler=self._scheduler)
+        try:
+            return collect(parts, key).compute(scheduler=self._scheduler)
+        except Exception as error:
+            poison = _poison(error, key, items)
+            if poison is None:
+                raise
+            raise poison from error
 
 
 class StoredLeaf:
@@ -116,6 +123,12 @@ class StoredLeaf:
     def __call__(self) -> Iterator[Cell]:
         """Yield the cells in order."""
         return read_cells(self.source, self.cells)
+
+    def __str__(self) -> str:
+        first, last = (self.source.grid.coordinates(self.cells[i]) for i in (0, -1))
+        which = f"chunk {first}" if first == last else f"chunks {first} to {last}"
+        path = getattr(self.source, "path", None)
+        return which if path is None else f"{path}: {which} of the leading axes"
 
 
 def _tree_sum(parts: list[Delayed], key: str) -> Delayed:
@@ -152,37 +165,15 @@ def _run_item(function: Callable[..., Result], item: Any, arguments: Sequence[An
         return function(item, *arguments)
 
 
-class _BlasThreads:
-    """Holds this process's BLAS at one thread while any leaf runs in it."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.users = 0
-        self.controller: ThreadpoolController | None = None
-        self.limiter: Any = None
-
-    def enter(self) -> None:
-        with self.lock:
-            self.users += 1
-            if self.users == 1:
-                self.controller = self.controller or ThreadpoolController()
-                self.limiter = self.controller.limit(limits=1, user_api="blas")
-
-    def leave(self) -> None:
-        with self.lock:
-            self.users -= 1
-            if self.users == 0:
-                self.limiter.restore_original_limits()
-
-
-_blas_threads = _BlasThreads()
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Limit BLAS to one thread: same bits everywhere, and no fight of pools for the cores."""
-    _blas_threads.enter()
-    try:
-        yield
-    finally:
-        _blas_threads.leave()
+def _poison(error: Exception, key: str, items: Sequence[Any]) -> RunFailedError | None:
+    """Return what to say where one task has ended every worker that it was given to."""
+    task = str(getattr(error, "task", ""))
+    if type(error).__name__ != "KilledWorker" or not task.startswith(key):
+        return None
+    number = task[len(key) + 1 :]
+    what = str(items[int(number)]) if number.isdecimal() else "its sums"
+    deaths = int(getattr(error, "allowed_failures", 3)) + 1
+    return RunFailedError(
+        f"{what}: the task {task} ended its worker process {deaths} times, and was given up; "
+        "either it needs more memory than cluster.memory_limit, or reading these chunks crashes"
+    )

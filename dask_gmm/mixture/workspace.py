@@ -30,8 +30,9 @@ class Workspace:
 _local = threading.local()
 
 
-def workspace(*shape: int) -> Workspace:
-    """Return this thread's buffers of a shape (Q, K, B, n_residuals, by_rows)."""
+def workspace(Q: int, K: int, B: int, n_residuals: int, by_rows: bool) -> Workspace:
+    """Return this thread's buffers of that shape."""
+    shape = (Q, K, B, n_residuals, by_rows)
     held = getattr(_local, "held", None)
     if held is None or held[0] != shape:
         # One shape at a time: a worker's memory is promised.

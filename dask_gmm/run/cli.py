@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
 from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from dask_gmm import __version__
-from dask_gmm.errors import DaskGmmError, NotConvergedError
+from dask_gmm.errors import NotConvergedError
+from dask_gmm.run.exits import exit_code, printing
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from dask_gmm.run.config import Config
 
 LOG_FORMATS = ("rich", "plain", "json")
-
-
-class _Terminated(BaseException):
-    """SIGTERM arrived."""
 
 
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -85,13 +77,14 @@ def run(
     start_logging(log_format)
     loaded = _loaded(config, directory, overrides)
     from dask_gmm.run.job import run_configured
-    from dask_gmm.run.summary import print_summary, summary_json
+    from dask_gmm.run.summary import SummaryConsole, print_summary, summary_json
 
     outcome = run_configured(loaded)
-    if as_json:
-        click.echo(json.dumps(summary_json(outcome)))
-    else:
-        print_summary(outcome, _console())
+    with printing():
+        if as_json:
+            click.echo(json.dumps(summary_json(outcome)))
+        else:
+            print_summary(outcome, SummaryConsole())
     fit = outcome.manifest["fit"]
     if require_convergence and not fit["converged"]:
         raise NotConvergedError(
@@ -108,12 +101,13 @@ def validate(
     loaded = _loaded(config, directory, overrides)
     from dask_gmm.run.job import plan_configured
 
-    source, _ = plan_configured(loaded)
-    if as_json:
-        click.echo(json.dumps({"valid": True, "configuration": loaded.redacted()}))
-    else:
-        rows, D = source.grid.n_rows_total, source.n_features
-        click.echo(f"{config}: valid; the input has {rows:,} rows in {D} features")
+    job = plan_configured(loaded)
+    with printing():
+        if as_json:
+            click.echo(json.dumps({"valid": True, "configuration": loaded.redacted()}))
+        else:
+            rows, D = job.plan.n_rows, job.plan.n_features
+            click.echo(f"{config}: valid; the input has {rows:,} rows in {D} features")
 
 
 @cli.command()
@@ -122,13 +116,14 @@ def plan(config: Path, directory: Path | None, overrides: tuple[str, ...], as_js
     """Say what CONFIG will read and hold, and refuse what would not fit; read no data."""
     loaded = _loaded(config, directory, overrides)
     from dask_gmm.run.job import plan_configured
-    from dask_gmm.run.summary import print_plan
+    from dask_gmm.run.summary import SummaryConsole, print_plan
 
-    _, planned = plan_configured(loaded)
-    if as_json:
-        click.echo(json.dumps(planned.to_json()))
-    else:
-        print_plan(planned, _console())
+    planned = plan_configured(loaded).plan
+    with printing():
+        if as_json:
+            click.echo(json.dumps(planned.to_json()))
+        else:
+            print_plan(planned, SummaryConsole())
     planned.require_fit(loaded)
 
 
@@ -156,7 +151,8 @@ def ingest(
     start_logging(log_format)
     manifest = ingest_image(image, array, chunk=chunk, overwrite=overwrite)
     shape = " x ".join(map(str, manifest.shape))
-    click.echo(f"{array}: {shape} {manifest.dtype}, {manifest.n_cells} chunks")
+    with printing():
+        click.echo(f"{array}: {shape} {manifest.dtype}, {manifest.n_cells} chunks")
 
 
 def _loaded(config: Path, directory: Path | None, overrides: tuple[str, ...]) -> Config:
@@ -165,74 +161,6 @@ def _loaded(config: Path, directory: Path | None, overrides: tuple[str, ...]) ->
     return load_config(config, directory=directory, overrides=overrides)
 
 
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else 120)
-
-
-def _on_sigterm(number: int, frame: Any) -> None:
-    raise _Terminated
-
-
-def _with_exit_codes(command: Callable[[], Any]) -> Callable[[], int]:
-    """Turn every way a command can end into the contract's exit code and one message."""
-
-    @wraps(command)
-    def ended() -> int:
-        signal.signal(signal.SIGTERM, _on_sigterm)
-        try:
-            command()
-        except click.ClickException as error:
-            error.show()
-            return error.exit_code
-        except DaskGmmError as error:
-            click.echo(f"error: {error}", err=True)
-            return error.exit_code
-        except (KeyboardInterrupt, click.Abort):
-            click.echo("interrupted; start the same command again", err=True)
-            return 130
-        except _Terminated:
-            click.echo("terminated; start the same command again", err=True)
-            return 143
-        except BrokenPipeError:
-            # The reader of our summary has gone: nothing is left to be said.
-            sys.stdout = None
-            return 0
-        except Exception as error:
-            return _unexpected(error)
-        return 0
-
-    return ended
-
-
-def _unexpected(error: Exception) -> int:
-    """Say what was not foreseen, and where the details are."""
-    import tempfile
-    import traceback
-
-    from dask_gmm.run.failures import explained
-
-    foreseen = explained(error)
-    if foreseen is not None:
-        click.echo(f"error: {foreseen}", err=True)
-        return foreseen.exit_code
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="dask-gmm-", suffix=".traceback", delete=False, encoding="utf-8"
-    ) as file:
-        traceback.print_exception(error, file=file)
-    click.echo(
-        f"error: {type(error).__name__}: {error} (this was not foreseen and is a fault of "
-        f"dask-gmm; please report it with {file.name})",
-        err=True,
-    )
-    return 1
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command with ``arguments``, by default the process's, and return its exit code."""
-
-    def command() -> None:
-        cli.main(arguments, prog_name="dask-gmm", standalone_mode=False)
-
-    return _with_exit_codes(command)()
+    return exit_code(lambda: cli.main(arguments, prog_name="dask-gmm", standalone_mode=False))

@@ -3,7 +3,7 @@
 A directory is ours when it holds our marker; nothing without it is ever written to or deleted.
 Everything is written below ``.partial`` and moved to its place when all of it is there, the
 manifest last: a directory without ``manifest.json`` is not a result, and an older result stays one
-until the newer is complete.
+until the newer is complete. No link is followed out of the directory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from dask_gmm.errors import ConfigurationError, RunFailedError, TemporaryFailureError
-from dask_gmm.model_file import write_durably
 
 MARKER = ".dask-gmm-run.json"
 LOCK = ".dask-gmm-run.lock"
@@ -61,12 +60,19 @@ class RunDirectory:
             return None
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            if not isinstance(manifest, dict) or not isinstance(manifest.get("outputs"), dict):
+                raise ValueError("it is not a mapping with the key outputs")
+        except (OSError, ValueError, RecursionError) as error:
             raise ConfigurationError(
                 f"{path}: the manifest of this run cannot be read ({error}); set if_exists: "
                 "overwrite to replace the run"
             ) from error
-        return manifest if isinstance(manifest, dict) else None
+        return manifest
+
+    def holds_all(self) -> bool:
+        """Tell whether everything that the last finished run put here is still here."""
+        owned = self._owned()
+        return bool(owned) and all((self.path / name).exists() for name in owned)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -75,51 +81,52 @@ class RunDirectory:
         Raises
         ------
         ConfigurationError
-            If the directory holds files but not our marker.
+            If it is no directory, or holds files but not our marker.
         TemporaryFailureError
             If another run holds it.
+        RunFailedError
+            If it cannot be written.
         """
-        self._claim()
-        with (self.path / LOCK).open("w") as file:
-            try:
-                # The kernel lets go when the process ends, however it ends.
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    raise
-                raise TemporaryFailureError(
-                    f"{self.path}: another run is at work in this directory; wait for its end, "
-                    "or choose another run_dir"
-                ) from error
+        with _refusals(self.path):
+            self._claim()
+            # The kernel lets go when the process ends, however it ends.
+            lock = os.open(self.path / LOCK, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            with _refusals(self.path):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
+        finally:
+            os.close(lock)
 
     def _claim(self) -> None:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            if self.is_ours():
-                return
-            found = sorted(each.name for each in self.path.iterdir() if each.name != LOCK)
-            if found:
-                raise ConfigurationError(
-                    f"run_dir: {self.path} holds files that no run of this program made "
-                    f"({', '.join(found[:3])}{', ...' if len(found) > 3 else ''}); choose another "
-                    "directory, or empty this one"
-                )
-            self._mark(())
-        except OSError as error:
-            raise RunFailedError(
-                f"run_dir: {self.path} cannot be written ({error.strerror})"
-            ) from error
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigurationError(
+                f"run_dir: {self.path} is a file; choose another path, or move it away"
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        if self.is_ours():
+            return
+        found = sorted(each.name for each in self.path.iterdir() if each.name != LOCK)
+        if found:
+            raise ConfigurationError(
+                f"run_dir: {self.path} holds files that no run of this program made "
+                f"({', '.join(found[:3])}{', ...' if len(found) > 3 else ''}); choose another "
+                "directory, or empty this one"
+            )
+        self._mark(())
 
     def _mark(self, owned: Sequence[str]) -> None:
+        from dask_gmm.model_file import write_durably
+
         content = {"program": "dask-gmm", "format_version": 1, "owned": sorted(owned)}
         write_durably(self.path / MARKER, (json.dumps(content) + "\n").encode())
 
     def _owned(self) -> set[str]:
-        """Return what earlier runs have put into the directory."""
+        """Return what earlier runs have put into the directory, relative to it."""
         try:
-            return set(json.loads((self.path / MARKER).read_text(encoding="utf-8"))["owned"])
-        except (OSError, ValueError, KeyError, TypeError):
+            names = json.loads((self.path / MARKER).read_text(encoding="utf-8"))["owned"]
+            return {name for name in names if _stays_inside(name)}
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return set()
 
     def begin(self, names: Sequence[str]) -> None:
@@ -128,19 +135,18 @@ class RunDirectory:
         Raises
         ------
         ConfigurationError
-            If something stands at one of the names that no run put there.
+            If something stands at one of the names that no run put there, or a name leads out of
+            the directory by a link.
         """
-        foreign = [
-            name for name in names if (self.path / name).exists() and name not in self._owned()
-        ]
-        if foreign:
-            raise ConfigurationError(
-                f"{self.path / foreign[0]}: exists, and no run of this program made it; move it "
-                "away, or choose another output path"
-            )
-        if self.partial.is_symlink():
-            self.partial.unlink()
-        shutil.rmtree(self.partial, ignore_errors=True)
+        owned = self._owned()
+        for name in names:
+            self._refuse_links(name)
+            if os.path.lexists(self.path / name) and name not in owned:
+                raise ConfigurationError(
+                    f"{self.path / name}: exists, and no run of this program made it; move it "
+                    "away, or choose another output path"
+                )
+        _remove(self.partial)
         self.partial.mkdir()
 
     def commit(self, names: Sequence[str], manifest: Mapping[str, Any]) -> None:
@@ -153,7 +159,12 @@ class RunDirectory:
         manifest : mapping
             JSON values.
         """
+        from dask_gmm.model_file import write_durably
+
+        text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
         earlier = self._owned()
+        for name in earlier | set(names):
+            self._refuse_links(name)
         self._mark(tuple(earlier | set(names)))
         (self.path / MANIFEST).unlink(missing_ok=True)
         for name in sorted(earlier | set(names)):
@@ -162,17 +173,57 @@ class RunDirectory:
             target = self.path / name
             target.parent.mkdir(parents=True, exist_ok=True)
             (self.partial / name).rename(target)
-        shutil.rmtree(self.partial)
+        _remove(self.partial)
         self._mark(names)
-        text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
         write_durably(self.path / MANIFEST, text.encode())
+
+    @staticmethod
+    def flush() -> None:
+        """Bring to the disk what was written: chunks are renamed, but not flushed one by one."""
+        os.sync()
+
+    def _refuse_links(self, name: str) -> None:
+        """Refuse a name whose folders lead elsewhere: what stands there is not ours to replace."""
+        folder = self.path
+        for part in Path(name).parts[:-1]:
+            folder = folder / part
+            if folder.is_symlink():
+                raise ConfigurationError(
+                    f"{folder}: is a link, and a run writes and replaces nothing outside its "
+                    "directory; remove the link, or choose another output path"
+                )
+
+
+def _stays_inside(name: Any) -> bool:
+    """Tell whether a name read from a file is a path that leads to something below, not hidden."""
+    return isinstance(name, str) and all(
+        part and not part.startswith(".") for part in name.split("/")
+    )
 
 
 def _remove(path: Path) -> None:
+    """Remove a file, a directory with all that is in it, or a link but not what it leads to."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """Turn an operating system's refusal to claim or lock ``path`` into a message."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES) and error.filename is None:
+            raise TemporaryFailureError(
+                f"{path}: another run is at work in this directory; wait for its end, "
+                "or choose another run_dir"
+            ) from error
+        raise RunFailedError(
+            f"run_dir: {path} cannot be written ({error.strerror}); make it writable, or choose "
+            "another run_dir"
+        ) from error
 
 
 @contextmanager

@@ -1,8 +1,13 @@
-"""What the cluster's exceptions mean to a user."""
+"""What exceptions that are not ours mean to a user."""
 
 from __future__ import annotations
 
+import tempfile
+import traceback
+
 from dask_gmm.errors import DaskGmmError, RunFailedError, TemporaryFailureError
+
+_LOST = ("FutureCancelledError", "CommClosedError", "CancelledError", "ClosedClientError")
 
 
 def explained(error: BaseException) -> DaskGmmError | None:
@@ -10,17 +15,44 @@ def explained(error: BaseException) -> DaskGmmError | None:
     kind = type(error).__name__
     if kind == "KilledWorker":
         return RunFailedError(
-            f"the task {getattr(error, 'task', '?')} ended its worker again and again "
-            f"({error}); it may need more memory than cluster.memory_limit allows"
+            f"the task {getattr(error, 'task', '?')} ended its worker process again and again; it "
+            "may need more memory than cluster.memory_limit allows"
         )
-    if kind in ("FutureCancelledError", "CommClosedError", "CancelledError"):
+    if kind in ("NoWorkerError", "NoValidWorkerError"):
         return TemporaryFailureError(
-            f"the connection to the Dask scheduler was lost ({error}); start the same command again"
+            "all worker processes have ended, and none could be started again; see the machine's "
+            "free memory, then start the same command again"
+        )
+    if kind in _LOST:
+        return TemporaryFailureError(
+            f"the connection to the Dask scheduler was lost ({kind}); start the same command again"
         )
     if isinstance(error, MemoryError):
         return RunFailedError(
             "out of memory; give the process more, or store the input in smaller chunks"
         )
-    if isinstance(error, OSError) and error.filename is not None:
-        return RunFailedError(f"{error.filename}: {error.strerror}")
+    if isinstance(error, RuntimeError) and str(error).startswith("Cluster failed to start"):
+        return RunFailedError(
+            f"the worker processes could not be started ({error.__cause__ or error}); "
+            "check cluster.memory_limit and the machine's free memory and processes"
+        )
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return RunFailedError(f"{where}{error.strerror}")
     return None
+
+
+def unforeseen(error: BaseException) -> RunFailedError:
+    """Return the error to report for one that nobody foresaw; its traceback goes into a file."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="dask-gmm-", suffix=".traceback", delete=False, encoding="utf-8"
+        ) as file:
+            traceback.print_exception(error, file=file)
+        details = f"please report it with {file.name}"
+    except OSError as reason:
+        details = f"please report it; its details could not be written ({reason.strerror})"
+    return RunFailedError(
+        f"{type(error).__name__}: {error} (this was not foreseen and is a fault of dask-gmm; "
+        f"{details})"
+    )

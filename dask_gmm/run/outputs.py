@@ -1,49 +1,21 @@
-"""The arrays that a run writes: their shapes, types and fill values, told in one place."""
+"""The arrays that a run writes: created, checked to be complete, and described."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from dask_gmm.data.grid import Grid
 from dask_gmm.data.sinks import Sink
 from dask_gmm.data.sinks.zarr import ZarrSink
+from dask_gmm.errors import RunFailedError
 from dask_gmm.run.config.sections import Output
+from dask_gmm.run.forms import forms
 from dask_gmm.run.segment import Segmented
-
-
-@dataclass(frozen=True)
-class Form:
-    """What one output looks like, over the source's leading axes.
-
-    Attributes
-    ----------
-    trailing : tuple of int
-        Lengths of the axes behind the leading ones.
-    dtype : dtype
-    masked : float
-        What stands where a row does not take part.
-    """
-
-    trailing: tuple[int, ...]
-    dtype: npt.DTypeLike
-    masked: float
-
-
-def forms(K: int) -> dict[str, Form]:
-    """Return the form of every output of a mixture of K components, by name."""
-    return {
-        "labels": Form((), np.min_scalar_type(K), 0),
-        "probabilities": Form((K,), np.float32, np.nan),
-        "uncertainty": Form((), np.float32, np.nan),
-        "log_density": Form((), np.float64, np.nan),
-    }
 
 
 def create_sinks(
@@ -62,6 +34,22 @@ def create_sinks(
         )
         for name, output in written.items()
     }
+
+
+def require_complete(sinks: Mapping[str, Sink]) -> None:
+    """Check that every cell of every output is there.
+
+    Raises
+    ------
+    RunFailedError
+    """
+    for name, sink in sinks.items():
+        missing = sink.missing_cells()
+        if missing:
+            raise RunFailedError(
+                f"outputs.{name}: {len(missing):,} chunks were written and are not there, the "
+                f"first is number {missing[0]}; something else works on these files: start again"
+            )
 
 
 def describe_outputs(

@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from dask_gmm.data.manifest import InputManifest
-from dask_gmm.data.sources import Source, open_source
+from dask_gmm.data.sources import Source
 from dask_gmm.engine.leaves import cut_leaves
 from dask_gmm.errors import ConfigurationError
 from dask_gmm.mixture.blocking import workspace_bytes
@@ -58,7 +60,7 @@ class RunPlan:
             "input": m.path,
             "rows": self.n_rows,
             "features": self.n_features,
-            "dtype": m.dtype,
+            "dtype": str(np.dtype(m.dtype)),
             "chunks": m.n_cells,
             "leaves": len(self.leaves),
             "stored_bytes": m.stored_bytes,
@@ -104,18 +106,6 @@ class RunPlan:
         return math.prod(self.manifest.cell_shape)
 
 
-def open_configured(config: Config, path: str) -> Source:
-    """Open the configuration's source at its absolute ``path``."""
-    source = config.source
-    return open_source(
-        source.kind,
-        path,
-        variable=source.variable,
-        feature_axis=source.feature_axis,
-        missing_chunks=source.missing_chunks,
-    )
-
-
 def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan:
     """Work out the numbers of a run from the input's metadata."""
     K, D = config.model.n_components, source.n_features
@@ -124,6 +114,11 @@ def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan
     n_rows = grid.n_rows_total
     wanted = config.fit.sample_rows
     sample = sample_capacity(kind.n_parameters(K, D), D) if wanted == "auto" else wanted
+    if sample < K:
+        raise ConfigurationError(
+            f"fit.sample_rows={sample}: the starts need at least as many rows as components; set "
+            f"fit.sample_rows >= {K} (model.n_components)"
+        )
     sample = min(sample, n_rows)
     cell_rows = math.prod(grid.chunks)
     reading = reading_bytes(cell_rows, itemsize, kind, K, D)
@@ -151,7 +146,7 @@ def reading_bytes(cell_rows: int, itemsize: int, kind: Family, K: int, D: int) -
     """
     cell = cell_rows * D * itemsize
     statistics = 8 * K * (D + 1) ** 2
-    return 4 * cell + 16 * cell_rows + workspace_bytes(kind.n_features(D), K) + 4 * statistics
+    return 4 * cell + 16 * cell_rows + workspace_bytes(kind, K, D) + 4 * statistics
 
 
 def output_bytes(cell_rows: int, K: int, outputs: Any) -> int:

@@ -5,29 +5,119 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import dask_gmm
 from dask_gmm.fit.loop import Solution
 from dask_gmm.fit.stopping import predicted_gain
-from dask_gmm.mixture.parameters import Parameters
-from dask_gmm.mixture.survey import Survey
 from dask_gmm.model_file import Model
+from dask_gmm.run.outputs import describe_outputs
 from dask_gmm.run.segment import Segmented
-from dask_gmm.run.stages import Started
+
+if TYPE_CHECKING:
+    from dask_gmm.run.clock import Clock
+    from dask_gmm.run.job import Job
+    from dask_gmm.run.work import Findings
 
 _PACKAGES = ("numpy", "scipy", "dask", "distributed", "zarr", "scikit-learn", "safetensors")
 
 
-def classes(
-    mixture: Parameters, segmented: Segmented, narrow: Sequence[int]
-) -> list[dict[str, Any]]:
+def manifest_of(job: Job, found: Findings, clock: Clock) -> dict[str, Any]:
+    """Return the manifest of a run that has come to ``found``, with the timings so far."""
+    config, plan, seen, K = job.config, job.plan, found.seen, found.mixture.K
+    names = job.source.feature_names
+    written = config.outputs.written()
+    return {
+        "format": "dask-gmm run manifest",
+        "format_version": 1,
+        "name": config.name,
+        "run_id": job.run_id,
+        "version": dask_gmm.__version__,
+        "status": "done",
+        "started": clock.started.isoformat(timespec="milliseconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "configuration_hash": config.hash(),
+        "configuration": config.redacted(),
+        "inputs": [_shown_input(job)],
+        "feature_names": None if names is None else list(names),
+        "cluster": config.cluster.model_dump(mode="json"),
+        "environment": environment(),
+        "rows": {
+            "total": seen.n_rows,
+            "masked": seen.n_rows - seen.n_used,
+            "invalid": seen.n_invalid,
+            "used": seen.n_used,
+        },
+        "model": _model_summary(job, found),
+        "classes": _classes(found),
+        "fit": _fit_summary(found)
+        | {"leaves": len(plan.leaves), "sample_rows": len(seen.sample.rows)},
+        "outputs": describe_outputs(written, job.source.grid, K, found.segmented),
+        "warnings": _warnings(job, found),
+        "timings": list(clock.timings),
+    }
+
+
+def model_of(job: Job, found: Findings) -> Model:
+    """Return the model that is saved."""
+    config, segmented = job.config, found.segmented
+    known = {
+        "name": config.name,
+        "converged": found.solution.converged,
+        "n_iter": found.solution.n_iter,
+        "standardize": config.standardize,
+        "lower_bound": segmented.log_likelihood / segmented.weight,
+        "weight": segmented.weight,
+        "input_fingerprint": job.plan.manifest.fingerprint,
+        "version": dask_gmm.__version__,
+    }
+    covariance_type = config.model.covariance_type
+    return Model(found.mixture, covariance_type, job.source.feature_names, known)
+
+
+def history_of(found: Findings, seconds: Sequence[float]) -> list[dict[str, Any]]:
+    """Return one entry per M-step: those of every start on the sample, then those on all rows."""
+
+    def entry(stage: str, seed: int, of: Solution, i: int, took: float | None) -> dict[str, Any]:
+        return {
+            "stage": stage,
+            "start": seed,
+            "iteration": i + 1,
+            "mean_log_likelihood": of.history[i],
+            "seconds": took,
+            "fall": i + 1 in of.falls,
+        }
+
+    started, solution = found.started, found.solution
+    lines = [
+        entry("sample", each.seed, each.solution, i, None)
+        for each in started.fitted
+        for i in range(each.solution.n_iter)
+    ]
+    seed = started.best.seed
+    lines += [entry("full", seed, solution, i, seconds[i]) for i in range(solution.n_iter)]
+    return lines
+
+
+def _shown_input(job: Job) -> dict[str, Any]:
+    """Return the input's manifest; what came from the environment as the ``${NAME}`` written."""
+    shown = job.plan.manifest.to_json()
+    written, source = job.config.redacted()["source"], job.config.source
+    for key in ("path", "variable"):
+        if written[key] != getattr(source, key):
+            shown[key] = written[key]
+    return shown
+
+
+def _classes(found: Findings) -> list[dict[str, Any]]:
     """Return the table of classes, label 1 first."""
+    mixture = found.mixture
     deviations = np.sqrt(mixture.variances)
     return [
         {
@@ -35,14 +125,27 @@ def classes(
             "weight": float(mixture.weights[k]),
             "mean": mixture.means[k].tolist(),
             "std": deviations[k].tolist(),
-            "rows": int(segmented.class_rows[k + 1]),
-            "at_floor": k + 1 in narrow,
+            "rows": int(found.segmented.class_rows[k + 1]),
+            "at_floor": k + 1 in found.narrow,
         }
         for k in range(mixture.K)
     ]
 
 
-def criteria(model: Model, segmented: Segmented) -> dict[str, float]:
+def _model_summary(job: Job, found: Findings) -> dict[str, Any]:
+    model = model_of(job, found)
+    return {
+        "n_components": model.parameters.K,
+        "covariance_type": model.covariance_type,
+        "n_features": model.parameters.D,
+        "n_parameters": model.n_parameters,
+        **_criteria(model, found.segmented),
+        "standardize": job.config.standardize,
+        "reg_covar": found.started.reg_covar.tolist(),
+    }
+
+
+def _criteria(model: Model, segmented: Segmented) -> dict[str, float]:
     """Return mean log-likelihood, AIC, BIC and ICL of the final mixture on all of the data."""
     total, n = segmented.log_likelihood, segmented.weight
     bic = -2.0 * total + model.n_parameters * float(np.log(n))
@@ -54,14 +157,15 @@ def criteria(model: Model, segmented: Segmented) -> dict[str, float]:
     }
 
 
-def fit_summary(solution: Solution, started: Started, passes: Mapping[str, int]) -> dict[str, Any]:
+def _fit_summary(found: Findings) -> dict[str, Any]:
     """Return how the fit went: why it stopped, the starts, the readings of the data."""
+    solution, started = found.solution, found.started
     return {
         "converged": solution.converged,
         "stopped_by": solution.stopped_by,
         "n_iter": solution.n_iter,
         "predicted_gain": predicted_gain(solution.history),
-        "passes": {**passes, "total": sum(passes.values())},
+        "passes": {**found.passes, "total": sum(found.passes.values())},
         "starts": [
             {
                 "seed": each.seed,
@@ -75,35 +179,9 @@ def fit_summary(solution: Solution, started: Started, passes: Mapping[str, int])
     }
 
 
-def history_lines(
-    started: Started, solution: Solution, seconds: Sequence[float]
-) -> list[dict[str, Any]]:
-    """Return one entry per M-step: those of every start on the sample, then those on all rows."""
-
-    def entry(stage: str, seed: int, of: Solution, i: int, took: float | None) -> dict[str, Any]:
-        return {
-            "stage": stage,
-            "start": seed,
-            "iteration": i + 1,
-            "mean_log_likelihood": of.history[i],
-            "seconds": took,
-            "fall": i + 1 in of.falls,
-        }
-
-    lines = [
-        entry("sample", each.seed, each.solution, i, None)
-        for each in started.fitted
-        for i in range(each.solution.n_iter)
-    ]
-    seed = started.best.seed
-    lines += [entry("full", seed, solution, i, seconds[i]) for i in range(solution.n_iter)]
-    return lines
-
-
-def warnings_of(
-    seen: Survey, solution: Solution, narrow: Sequence[int], n_features: int
-) -> list[str]:
+def _warnings(job: Job, found: Findings) -> list[str]:
     """Say what a careful reader of the result should know."""
+    seen, solution, narrow = found.seen, found.solution, found.narrow
     said = []
     if narrow:
         named = ", ".join(str(label) for label in narrow)
@@ -119,17 +197,20 @@ def warnings_of(
             f"{', '.join(map(str, solution.falls))}: the floor added to the variances allows it."
         )
     if not solution.converged:
-        said.append(f"EM did not converge: {solution.stopped_by}. Raise model.max_iter.")
+        key = "model.max_iter" if solution.n_iter == job.config.model.max_iter else "fit.max_passes"
+        said.append(f"EM did not converge: {solution.stopped_by}. Raise {key}.")
     if seen.n_invalid:
         said.append(
             f"{seen.n_invalid:,} of {seen.n_rows:,} rows hold NaN or infinity and were masked."
         )
-    constant = np.flatnonzero(seen.moments.low == seen.moments.high)
-    if len(constant):
+    names = job.source.feature_names or [str(i + 1) for i in range(job.source.n_features)]
+    moments = seen.moments
+    constant = [n for n, a, b in zip(names, moments.low, moments.high, strict=True) if a == b]
+    if constant:
         said.append(
-            f"Feature{'s' if len(constant) > 1 else ''} {', '.join(map(str, constant))} (counted "
-            f"from 0, of {n_features}) never change{'' if len(constant) > 1 else 's'}: no class "
-            "can be told apart by a constant."
+            f"Feature{'s' if len(constant) > 1 else ''} {', '.join(constant)} (of {len(names)}) "
+            f"never change{'' if len(constant) > 1 else 's'}: no class can be told apart by a "
+            "constant."
         )
     return said
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,13 @@ from dask_gmm.data.sinks import Sink
 from dask_gmm.engine.reading import Cell
 from dask_gmm.mixture.kernel import Kernel
 from dask_gmm.mixture.parameters import Parameters
-from dask_gmm.mixture.prediction import Prediction, Wanted, predict
+from dask_gmm.mixture.prediction import Wanted, predict
+from dask_gmm.mixture.rows import Rows
+from dask_gmm.run.forms import forms
 from dask_gmm.run.report.quicklook import Piece, QuicklookPlan
+
+#: Rows that are predicted together; a multiple of every kernel's micro-block.
+ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -77,50 +82,65 @@ class Segmented:
 def segment(blocks: Iterable[Cell], job: Segmentation) -> Segmented:
     """Label, count and write the cells of one leaf."""
     kernel = Kernel.in_own_frame(job.parameters)
+    total = Segmented(np.zeros(kernel.K + 1, dtype=np.int64))
+    for cell in blocks:
+        total = total + _segmented(cell, kernel, job)
+    return total
+
+
+def _segmented(cell: Cell, kernel: Kernel, job: Segmentation) -> Segmented:
+    """Predict some rows at a time: of a whole cell there is only what is written or shown."""
+    n = len(cell.values)
+    shown = () if job.quicklook is None else ("labels", "uncertainty")
+    whole = {name: _room(name, n, kernel.K) for name in {*job.sinks, *shown}}
+    total = Segmented(np.zeros(kernel.K + 1, dtype=np.int64))
+    for start in range(0, n, ROWS):
+        here = slice(start, start + ROWS)
+        rows = Rows(
+            cell.values[here],
+            None if cell.weights is None else cell.weights[here],
+            None if cell.valid is None else cell.valid[here],
+        )
+        counted, results = _predicted(rows, kernel, "probabilities" in job.sinks)
+        total = total + counted
+        for name, values in whole.items():
+            values[here] = results[name]
+    written = {name: sink.write(cell.number, whole[name]) for name, sink in job.sinks.items()}
+    pieces: tuple[Piece, ...] = ()
+    if job.quicklook is not None:
+        look = job.quicklook
+        piece = look.piece(cell.region, cell.values, whole["labels"], whole["uncertainty"])
+        pieces = () if piece is None else (piece,)
+    return replace(total, checksums=((cell.number, written),), pieces=pieces)
+
+
+def _room(name: str, n: int, K: int) -> npt.NDArray[Any]:
+    form = forms(K)[name]
+    return np.empty((n, *form.trailing), form.dtype)
+
+
+def _predicted(
+    rows: Rows, kernel: Kernel, probabilities: bool
+) -> tuple[Segmented, dict[str, npt.NDArray[Any]]]:
+    """Return what is counted of some rows, and what is said of each: 0 or NaN where masked."""
     wanted = Wanted(
         labels=True,
-        probabilities="probabilities" in job.sinks,
+        probabilities=probabilities,
         uncertainty=True,
         log_density=True,
         dtype=np.float32,
     )
-    total = Segmented(np.zeros(kernel.K + 1, dtype=np.int64))
-    for cell in blocks:
-        total = total + _segmented(cell, predict(kernel, cell, wanted), job)
-    return total
-
-
-def _segmented(cell: Cell, prediction: Prediction, job: Segmentation) -> Segmented:
-    K, valid = job.parameters.K, prediction.valid
-    labels, results = _results(prediction)
-    w = valid.astype(np.float64) if cell.weights is None else np.where(valid, cell.weights, 0.0)
-    written = {name: sink.write(cell.number, results[name]) for name, sink in job.sinks.items()}
-    piece = None
-    if job.quicklook is not None:
-        piece = job.quicklook.piece(cell.region, cell.values, labels, results["uncertainty"])
-    return Segmented(
-        np.bincount(labels, minlength=K + 1),
-        float(np.where(valid, results["log_density"], 0.0) @ w),
-        float(np.where(valid, results["uncertainty"], 0.0) @ w) * float(np.log(max(K, 2))),
-        float(w.sum()),
-        ((cell.number, written),),
-        () if piece is None else (piece,),
-    )
-
-
-def _results(prediction: Prediction) -> tuple[npt.NDArray[Any], dict[str, npt.NDArray[Any]]]:
-    """Return labels 1 to K and all results, with 0 and NaN where a row does not take part."""
-    assert prediction.labels is not None
-    labels = prediction.labels + prediction.labels.dtype.type(1)
-    results = {
-        "labels": labels,
-        "probabilities": prediction.probabilities,
-        "uncertainty": prediction.uncertainty,
-        "log_density": prediction.log_density,
+    said = predict(kernel, rows, wanted)
+    valid = said.valid
+    given = {
+        name: values for name in forms(kernel.K) if (values := getattr(said, name)) is not None
     }
-    out = ~prediction.valid
-    if out.any():
-        for name, values in results.items():
-            if values is not None:
-                values[out] = 0 if name == "labels" else np.nan
-    return labels, {name: values for name, values in results.items() if values is not None}
+    given["labels"] = labels = given["labels"] + given["labels"].dtype.type(1)
+    w = valid.astype(np.float64) if rows.weights is None else np.where(valid, rows.weights, 0.0)
+    entropy = np.where(valid, given["uncertainty"], 0.0) @ w * np.log(max(kernel.K, 2))
+    log_likelihood = np.where(valid, given["log_density"], 0.0) @ w
+    if not valid.all():
+        for name, values in given.items():
+            values[~valid] = forms(kernel.K)[name].masked
+    counts = np.bincount(labels, minlength=kernel.K + 1)
+    return Segmented(counts, float(log_likelihood), float(entropy), float(w.sum())), given

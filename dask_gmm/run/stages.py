@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dask_gmm.data.sinks import Sink
 from dask_gmm.data.sources import Source
-from dask_gmm.errors import InputDataError
+from dask_gmm.errors import ConfigurationError, InputDataError
 from dask_gmm.fit.loop import Solution, fit_em
 from dask_gmm.fit.readings import Readings, expectation_over
 from dask_gmm.fit.sample import FittedStart, StartPlan, best_start, fit_start
@@ -24,6 +24,8 @@ from dask_gmm.mixture.frame import Frame
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.survey import Survey, SurveyPlan, survey
 from dask_gmm.run.config import Config
+from dask_gmm.run.config.sections import FEWEST_PASSES
+from dask_gmm.run.plan import RunPlan
 from dask_gmm.run.report.quicklook import QuicklookPlan
 from dask_gmm.run.segment import Segmentation, Segmented, segment
 
@@ -60,38 +62,51 @@ class Started:
     best: FittedStart
 
 
-def survey_stage(config: Config, source: Source, readings: Readings, sample_rows: int) -> Survey:
+def survey_stage(config: Config, source: Source, plan: RunPlan, readings: Readings) -> Survey:
     """Read everything once: moments, extrema, invalid rows, and the sample.
+
+    Where most rows turn out not to take part, so that the sample is far smaller than it should be,
+    everything is read once more to draw it.
 
     Raises
     ------
     InputDataError
-        If rows are invalid and ``source.on_invalid`` is ``error``, or no more rows than components
+        If rows are invalid and ``source.on_invalid`` is ``error``, or fewer rows than components
         are left.
     """
-    plan = SurveyPlan(
-        source.n_features, sample_rows, config.model.random_state, source.grid.n_rows_total
-    )
-    seen = readings.run("survey", survey, plan)
+    drawn = SurveyPlan(plan.n_features, plan.sample_rows, config.model.random_state, plan.n_rows)
+    seen = readings.run("survey", survey, drawn)
     if seen.n_invalid and config.source.on_invalid == "error":
-        raise InputDataError(_where_invalid(config, source, seen))
+        raise InputDataError(_where_invalid(source, plan, seen))
     K = config.model.n_components
-    if len(seen.sample.rows) < K:
+    if seen.n_used < K:
         raise InputDataError(
-            f"{config.source.path}: {seen.n_used:,} of {seen.n_rows:,} rows take part "
-            f"({seen.n_masked:,} masked, {seen.n_invalid:,} invalid), of which "
-            f"{len(seen.sample.rows):,} are sampled; model.n_components={K} needs at least as many"
+            f"{plan.manifest.path}: {seen.n_used:,} of {seen.n_rows:,} rows take part "
+            f"({seen.n_masked:,} masked, {seen.n_invalid:,} with NaN, infinity or absurdly large "
+            f"values); model.n_components={K} needs at least as many"
         )
-    return seen
+    found, wanted = len(seen.sample.rows), min(plan.sample_rows, seen.n_used)
+    passes_left = config.fit.max_passes is None or config.fit.max_passes > FEWEST_PASSES
+    if found >= max(K, wanted // 2) or (found >= K and not passes_left):
+        return seen
+    if not passes_left:
+        raise ConfigurationError(
+            f"fit.max_passes={FEWEST_PASSES}: so few rows take part ({seen.n_used:,} of "
+            f"{seen.n_rows:,}) that the survey needs a second reading; "
+            f"set fit.max_passes >= {FEWEST_PASSES + 1}"
+        )
+    log.info("%s of %s rows take part: the sample is drawn again", seen.n_used, seen.n_rows)
+    return readings.run("survey", survey, replace(drawn, n_rows=seen.n_used))
 
 
-def _where_invalid(config: Config, source: Source, seen: Survey) -> str:
+def _where_invalid(source: Source, plan: RunPlan, seen: Survey) -> str:
     row = seen.first_invalid or 0
     position = tuple(int(i) for i in np.unravel_index(row, source.grid.shape))
     chunk = tuple(i // n for i, n in zip(position, source.grid.chunks, strict=True))
     return (
-        f"{config.source.path}: {seen.n_invalid:,} of {seen.n_rows:,} rows hold NaN or infinity, "
-        f"the first at {position} in chunk {chunk}; mend the data, or set source.on_invalid: mask"
+        f"{plan.manifest.path}: {seen.n_invalid:,} of {seen.n_rows:,} rows hold NaN, infinity or "
+        f"absurdly large values, the first at {position} in chunk {chunk} of the leading axes; "
+        "mend the data, or set source.on_invalid: mask"
     )
 
 
@@ -132,8 +147,12 @@ def floor_in_model_frame(reg_covar: float | str, dtype: np.dtype[np.generic], un
 def fit_stage(
     config: Config, readings: Readings, seen: Survey, started: Started, observe: Observer
 ) -> Solution:
-    """Go on from the best start over all of the data, one reading a step."""
-    plan, model = started.plan, config.model
+    """Go on from the best start over all of the data, one reading a step.
+
+    ``fit.max_passes`` counts every reading: those done so far, those of EM, and the one that the
+    segmentation will need.
+    """
+    plan, model, allowed = started.plan, config.model, config.fit.max_passes
     n_parameters = plan.family.n_parameters(model.n_components, plan.frame.D)
     stopping: StoppingRule
     if model.tol == "auto":
@@ -141,10 +160,9 @@ def fit_stage(
     else:
         stopping = Tolerance(model.tol)
     most = model.max_iter
-    if config.fit.max_passes is not None:
-        # The survey is one reading, and the segmentation another.
-        most = max(1, min(most, config.fit.max_passes - 2))
-    return fit_em(
+    if allowed is not None:
+        most = min(most, allowed - readings.n_passes - 1)
+    solution = fit_em(
         expectation_over(readings, plan.frame, seen.moments.total_scatter(plan.frame)),
         started.best.solution.parameters,
         floor=plan.floor,
@@ -152,6 +170,9 @@ def fit_stage(
         max_iter=most,
         observe=observe,
     )
+    if solution.converged or most == model.max_iter:
+        return solution
+    return replace(solution, stopped_by=f"the limit of fit.max_passes={allowed} was reached")
 
 
 def final_mixture(started: Started, solution: Solution) -> tuple[Parameters, Sequence[int]]:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
-from dask_gmm.run.job import Outcome
-from dask_gmm.run.plan import RunPlan
+if TYPE_CHECKING:
+    from dask_gmm.run.job import Outcome
+    from dask_gmm.run.plan import RunPlan
 
 #: Features shown of a class; the report and ``model.json`` have them all.
 _SHOWN = 6
+
+
+class SummaryConsole(Console):
+    """Standard output, 120 columns wide where it is no terminal."""
+
+    def __init__(self) -> None:
+        super().__init__(width=None if sys.stdout.isatty() else 120)
+
+    def on_broken_pipe(self) -> None:
+        """Let the command decide what it means that the reader has gone; rich would exit with 1."""
+        raise BrokenPipeError
 
 
 def summary_json(outcome: Outcome) -> dict[str, Any]:
@@ -23,67 +38,98 @@ def print_summary(outcome: Outcome, console: Console) -> None:
     """Print the summary of a run."""
     manifest = outcome.manifest
     rows, fit, model = manifest["rows"], manifest["fit"], manifest["model"]
-    done = "finished earlier, unchanged: nothing was done" if outcome.skipped else "finished"
-    console.print(f"[bold]{manifest['name']}[/bold]: {done}", highlight=False)
-    console.print(
+    done = "finished earlier: nothing was done" if outcome.skipped else "finished"
+    state = "converged" if fit["converged"] else "NOT converged"
+    lines = [
+        f"{manifest['name']}: {done}",
         f"{rows['used']:,} of {rows['total']:,} rows in {model['n_features']} features, "
         f"{model['n_components']} {model['covariance_type']} components, "
         f"{fit['passes']['total']} readings of the data",
-        highlight=False,
-    )
-    state = "converged" if fit["converged"] else "NOT converged"
-    console.print(f"{state}: {fit['stopped_by']}", highlight=False, soft_wrap=True)
-    console.print(_classes(manifest))
-    console.print(_steps(manifest))
+        f"{state}: {fit['stopped_by']}",
+    ]
+    for line in lines:
+        _print_line(console, line)
+    _print_classes(manifest, console)
+    console.print(_steps(manifest, "Steps of that run" if outcome.skipped else "Steps"))
     for warning in manifest["warnings"]:
-        console.print(f"[yellow]warning:[/yellow] {warning}", highlight=False)
+        _print_line(console, f"warning: {warning}", style="yellow")
     files = ["report.html", "model.json", *(each["path"] for each in manifest["outputs"].values())]
     for name in files:
-        console.print(f"{outcome.run_dir / name}", highlight=False, soft_wrap=True)
+        _print_line(console, str(outcome.run_dir / name))
 
 
-def _classes(manifest: dict[str, Any]) -> Table:
+def print_plan(plan: RunPlan, console: Console) -> None:
+    """Print what a run will read and hold."""
+    table = Table(title="Plan", title_justify="left", show_header=False)
+    table.add_column("what", overflow="fold")
+    table.add_column("value", justify="right", overflow="fold")
+    for name, value in plan.to_json().items():
+        table.add_row(Text(name.replace("_", " ")), _shown(value, name))
+    console.print(table)
+
+
+def _print_line(console: Console, text: str, style: str = "") -> None:
+    """Print a line as it is: no markup in it, not wrapped, nothing for a terminal to obey."""
+    console.print(_plain(text, style), soft_wrap=True)
+
+
+def _plain(value: Any, style: str = "") -> Text:
+    return Text("".join(c if c.isprintable() else "?" for c in str(value)), style=style)
+
+
+def _shown(value: Any, name: str) -> Text:
+    if isinstance(value, bool):
+        return Text("yes" if value else "no")
+    if value is None:
+        return Text("no limit" if name.endswith("limit") else "none")
+    if isinstance(value, int):
+        if name.endswith(("bytes", "limit", "pass")):
+            return Text(f"{value / 2**20:,.1f} MiB")
+        return Text(f"{value:,}")
+    return _plain(value)
+
+
+def _print_classes(manifest: dict[str, Any], console: Console) -> None:
+    """Print the classes: as a table where it fits, else a line each."""
     D = manifest["model"]["n_features"]
-    names = manifest["feature_names"] or [f"feature {i}" for i in range(D)]
-    table = Table(title="Classes: weight, mean ± standard deviation", title_justify="left")
-    table.add_column("label", justify="right")
-    table.add_column("weight", justify="right")
-    table.add_column("rows", justify="right")
-    for name in names[:_SHOWN]:
-        table.add_column(str(name), justify="right")
+    names = (manifest["feature_names"] or [f"feature {i + 1}" for i in range(D)])[:_SHOWN]
+    title = "Classes: weight, mean ± standard deviation"
+    if D > _SHOWN:
+        title += f" of the first {_SHOWN} of {D} features"
+    table = Table(title=title, title_justify="left")
     pictured = manifest["inputs"][0]["dtype"].endswith("u1") and D == 3
+    for heading in ("label", "weight", "rows", *names):
+        table.add_column(_plain(heading), justify="right", no_wrap=True)
     if pictured:
-        table.add_column("colour")
+        table.add_column("colour", no_wrap=True)
+    lines = []
     for each in manifest["classes"]:
-        pairs = list(zip(each["mean"], each["std"], strict=True))[:_SHOWN]
-        cells = [f"{mean:.4g} ± {std:.3g}" for mean, std in pairs]
-        if pictured:
-            color = "#" + "".join(f"{min(max(round(v), 0), 255):02x}" for v in each["mean"])
-            cells.append(f"[on {color}]      [/] {color}")
         label = f"{each['label']}{' (at its floor)' if each['at_floor'] else ''}"
-        table.add_row(label, f"{each['weight']:.2%}", f"{each['rows']:,}", *cells)
-    return table
+        pairs = zip(each["mean"], each["std"], strict=True)
+        cells = [f"{mean:.4g} ± {std:.3g}" for mean, std in pairs][:_SHOWN]
+        counted = (label, f"{each['weight']:.2%}", f"{each['rows']:,}")
+        patches = [_patch(each["mean"])] if pictured else []
+        table.add_row(*counted, *cells, *patches)
+        spread = ", ".join(f"{name} {cell}" for name, cell in zip(names, cells, strict=True))
+        lines.append(f"class {label}: {counted[1]}, {counted[2]} rows; {spread}")
+    endless = console.options.update(width=10_000)
+    if Measurement.get(console, endless, table).maximum <= console.width:
+        console.print(table)
+    else:
+        for line in lines:
+            _print_line(console, line)
 
 
-def _steps(manifest: dict[str, Any]) -> Table:
-    table = Table(title="Steps", title_justify="left")
+def _patch(mean: list[float]) -> Text:
+    color = "#" + "".join(f"{min(max(round(v), 0), 255):02x}" for v in mean)
+    return Text.assemble(("      ", f"on {color}"), f" {color}")
+
+
+def _steps(manifest: dict[str, Any], title: str) -> Table:
+    table = Table(title=title, title_justify="left")
     table.add_column("step")
     table.add_column("seconds", justify="right")
     for each in manifest["timings"]:
         table.add_row(each["step"], f"{each['seconds']:.2f}")
     table.add_row("all", f"{sum(each['seconds'] for each in manifest['timings']):.2f}")
     return table
-
-
-def print_plan(plan: RunPlan, console: Console) -> None:
-    """Print what a run will read and hold."""
-    numbers = plan.to_json()
-    table = Table(title="Plan", title_justify="left", show_header=False)
-    table.add_column("what")
-    table.add_column("value", justify="right", overflow="fold")
-    for name, value in numbers.items():
-        words = name.replace("_", " ")
-        if value is not None and name.endswith(("bytes", "limit", "pass")):
-            value = f"{value / 2**20:,.1f} MiB"
-        table.add_row(words, f"{value:,}" if isinstance(value, int) else str(value))
-    console.print(table)

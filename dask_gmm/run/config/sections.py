@@ -13,6 +13,9 @@ from pydantic_core.core_schema import ValidationInfo
 
 from dask_gmm.run.config.values import AtLeastOne, ByteSize, OutputPath, Text, refusal
 
+#: Readings of the data that no run can do without: the survey, one step of EM, the segmentation.
+FEWEST_PASSES = 3
+
 
 class Section(BaseModel):
     """A frozen mapping of known keys, whose values are never coerced ('6' is not 6, true not 1)."""
@@ -85,8 +88,8 @@ class Fit(Section):
     """Whether repeated rows may be counted once."""
     halving: bool = True
     """Whether the worse of several candidates are dropped on the way."""
-    max_passes: AtLeastOne | None = None
-    """The largest number of readings of the data."""
+    max_passes: Annotated[int, Field(ge=FEWEST_PASSES, lt=2**63)] | None = None
+    """The largest number of readings of the data: the survey, EM and the segmentation."""
 
 
 class Select(Section):

@@ -97,7 +97,7 @@ def refusal(path, override):
         ("model.random_state=-1", "allowed an integer >= 0"),
         ("fit=", "fit: found null; allowed a mapping with the keys sample_rows, acceleration"),
         ("fit.sample_rows=0", "allowed auto or an integer >= 1"),
-        ("fit.max_passes=0", "allowed an integer >= 1 or null"),
+        ("fit.max_passes=0", "allowed an integer >= 3 or null"),
         ("fit.compress=always", "allowed one of auto, never"),
         ("outputs.labels=true", "found true; allowed a mapping with the keys kind, path, or null"),
         (

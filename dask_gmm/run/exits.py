@@ -1,0 +1,117 @@
+"""Every way a command can end, as the contract's exit code and a message."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+
+from dask_gmm.errors import DaskGmmError
+
+log = logging.getLogger("dask_gmm")
+
+_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+
+
+class _Signalled(BaseException):
+    """A signal has arrived that asks us to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = signal.Signals(number)
+
+
+class _ReaderGone(Exception):  # noqa: N818  it is no error
+    """Nobody reads stdout any more."""
+
+
+def exit_code(command: Callable[[], Any]) -> int:
+    """Carry out ``command``; say what went wrong, if anything, and return the exit code."""
+    try:
+        with _signals_raise():
+            command()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except DaskGmmError as error:
+        return _failed(error)
+    except (KeyboardInterrupt, click.Abort):
+        return _ended_by(signal.SIGINT)
+    except _Signalled as signalled:
+        return _ended_by(signalled.number)
+    except _ReaderGone:
+        # What is left in its buffer would be tried again, and complained about, at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        return _failed(_understood(error))
+    return 0
+
+
+@contextlib.contextmanager
+def printing() -> Iterator[None]:
+    """Print to stdout while inside; that its reader has gone (``| head``) is no failure."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise _ReaderGone from error
+
+
+def _ended_by(number: signal.Signals) -> int:
+    _say(f"{_WORDS[number]}; start the same command again")
+    return 128 + number
+
+
+def _failed(error: DaskGmmError) -> int:
+    for line in str(error).split("\n"):
+        _say(f"error: {line}")
+    return error.exit_code
+
+
+def _understood(error: Exception) -> DaskGmmError:
+    """Return what ``error`` means to a user; if nobody knows, where its details are."""
+    from dask_gmm.run.failures import explained, unforeseen
+
+    return explained(error) or unforeseen(error)
+
+
+def _say(message: str) -> None:
+    """Tell the user: as a log line where logs are JSON, else as it is."""
+    from dask_gmm.run.logs import are_json
+
+    if are_json():
+        log.error("%s", message.removeprefix("error: "))
+        return
+    # A terminal is not to be told what to do by the name of a file.
+    text = "".join(c if c.isprintable() else "?" for c in message)
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
+
+
+@contextlib.contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Let the first SIGINT or SIGTERM unwind everything, closing workers and files on the way."""
+
+    def unwind(number: int, frame: Any) -> None:
+        # A batch system may repeat itself; a second Ctrl-C means that closing takes too long.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise _Signalled(number)
+
+    before = {}
+    try:
+        for number in _WORDS:
+            before[number] = signal.signal(number, unwind)
+    except ValueError:  # not the main thread: whoever started us deals with signals
+        pass
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,148 @@
+"""The work of a run: the stages in their order, and everything that is written of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dask_gmm.engine.cluster import Workers, local_workers, thread_workers
+from dask_gmm.engine.dask_log import with_dask
+from dask_gmm.engine.passes import Passes
+from dask_gmm.fit.loop import Solution
+from dask_gmm.mixture.parameters import Parameters
+from dask_gmm.mixture.survey import Survey
+from dask_gmm.run import record
+from dask_gmm.run.clock import Clock
+from dask_gmm.run.config import Config
+from dask_gmm.run.config.yaml_writer import to_yaml
+from dask_gmm.run.directory import RunDirectory, disk_errors
+from dask_gmm.run.job import Job
+from dask_gmm.run.outputs import create_sinks, require_complete
+from dask_gmm.run.report.quicklook import Quicklook, QuicklookPlan
+from dask_gmm.run.segment import Segmented
+from dask_gmm.run.stages import (
+    Started,
+    final_mixture,
+    fit_stage,
+    segment_stage,
+    start_stage,
+    survey_stage,
+)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the stages have found, one after the other.
+
+    Attributes
+    ----------
+    seen : Survey
+    started : Started
+    solution : Solution
+        In the frame of ``started``.
+    mixture : Parameters
+        The solution in original units and label order.
+    narrow : sequence of int
+        Labels as narrow as their floor.
+    segmented : Segmented
+    passes : mapping of str to int
+        Readings of all of the data, by stage.
+    quicklook : Quicklook or None
+        The report's picture.
+    """
+
+    seen: Survey
+    started: Started
+    solution: Solution
+    mixture: Parameters
+    narrow: Sequence[int]
+    segmented: Segmented
+    passes: dict[str, int]
+    quicklook: Quicklook | None
+
+
+def carry_out(
+    job: Job, folder: Path, clock: Clock, log_settings: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Do all that ``job`` says, write it below ``folder``, and return the manifest.
+
+    Parameters
+    ----------
+    job : Job
+    folder : Path
+        Exists and is empty.
+    clock : Clock
+    log_settings : dict, optional
+        Where log lines go, see :func:`dask_gmm.run.logs.settings`.
+    """
+    with ExitStack() as stack:
+        with clock.step("start workers"):
+            workers = stack.enter_context(start_workers(job.config, log_settings))
+        found = go_through_stages(job, folder, clock, workers)
+        with clock.step("stop workers"):
+            stack.close()
+    with clock.step("write model and report"):
+        _write(job, found, clock, folder)
+        RunDirectory.flush()
+    return record.manifest_of(job, found, clock)
+
+
+def start_workers(
+    config: Config, log_settings: dict[str, Any] | None = None
+) -> AbstractContextManager[Workers]:
+    """Start what the configuration's ``cluster`` section names."""
+    cluster = config.cluster
+    if cluster.kind == "threads":
+        return thread_workers(cluster.n_workers)
+    return local_workers(
+        cluster.n_workers,
+        cluster.threads_per_worker,
+        cluster.memory_limit,
+        None if log_settings is None else with_dask(log_settings, "stderr"),
+    )
+
+
+def go_through_stages(job: Job, folder: Path, clock: Clock, workers: Workers) -> Findings:
+    """Survey, start, fit and segment; outputs are written below ``folder``."""
+    config, source, plan = job.config, job.source, job.plan
+    passes = Passes.over_source(source, plan.leaves, workers.scheduler)
+    with clock.step("survey"):
+        seen = survey_stage(config, source, plan, passes)
+    n_survey = passes.n_passes
+    with clock.step("starts on the sample"):
+        started = start_stage(config, source, passes, seen)
+    with clock.step("EM over all rows"):
+        solution = fit_stage(config, passes, seen, started, clock.reading)
+    n_em = passes.n_passes - n_survey
+    mixture, narrow = final_mixture(started, solution)
+    look = QuicklookPlan.for_shape(source.grid.shape, source.n_features)
+    with clock.step("segment and write"), disk_errors(folder):
+        sinks = create_sinks(folder, config.outputs.written(), source.grid, mixture.K)
+        segmented = segment_stage(passes, mixture, sinks, look)
+        require_complete(sinks)
+    picture = None if look is None else look.assemble(segmented.pieces)
+    counted = {"survey": n_survey, "em": n_em, "predict": passes.n_passes - n_survey - n_em}
+    return Findings(seen, started, solution, mixture, narrow, segmented, counted, picture)
+
+
+def _write(job: Job, found: Findings, clock: Clock, folder: Path) -> None:
+    from dask_gmm.run.report import render_report
+
+    model_file = folder / "model.safetensors"
+    with disk_errors(model_file):
+        record.model_of(job, found).save(model_file)
+    history = record.history_of(found, clock.readings)
+    texts = {
+        "config.yaml": to_yaml(job.config.redacted()),
+        "history.jsonl": "".join(json.dumps(each, allow_nan=False) + "\n" for each in history),
+        "report.html": render_report(
+            record.manifest_of(job, found, clock), history, found.quicklook
+        ),
+    }
+    for name, text in texts.items():
+        with disk_errors(folder / name):
+            (folder / name).write_text(text, encoding="utf-8")

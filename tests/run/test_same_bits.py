@@ -1,0 +1,111 @@
+"""The bits depend on data and configuration alone: not on workers, threads, timing or environment."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from dask_gmm import GaussianMixture
+from dask_gmm.engine.passes import Passes
+from dask_gmm.run.config import load_config
+from dask_gmm.run.job import plan_configured
+from dask_gmm.run.stages import final_mixture, fit_stage, start_stage, survey_stage
+
+from .test_directory import results
+
+#: Overlapping groups: every pass changes every parameter, so that a wrong bit anywhere spreads.
+STEPS = {"n_components": 5, "n_init": 2, "tol": 1e-300, "max_iter": 6}
+
+
+@pytest.fixture
+def clouds(project):
+    values = np.random.default_rng(3).normal(size=(300, 500, 3)) ** 3
+    project.array(values.astype("f4"), (30, 500, 3))
+    return project
+
+
+def run(project, dask_gmm, name, cluster, **sections):
+    config = project.config(
+        run_dir=f"runs/{name}",
+        model=STEPS,
+        fit={"sample_rows": 20_000},
+        cluster=cluster,
+        **sections,
+    )
+    code, _, err = dask_gmm("run", config)
+    assert code == 0, err
+    return project.path / "runs" / name
+
+
+def history(folder):
+    lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    return [{**line, "seconds": None} for line in lines]
+
+
+@pytest.mark.slow
+def test_workers_and_threads_change_no_bit(clouds, dask_gmm, monkeypatch):
+    reference = run(clouds, dask_gmm, "reference", {"kind": "threads", "n_workers": 1})
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")  # what users' environments say
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    for kind, n_workers, n_threads in [
+        ("threads", 3, 1),
+        ("local", 1, 1),
+        ("local", 2, 1),
+        ("local", 1, 2),
+    ]:
+        cluster = {"kind": kind, "n_workers": n_workers, "threads_per_worker": n_threads}
+        other = run(clouds, dask_gmm, f"{kind}-{n_workers}-{n_threads}", cluster)
+        assert results(other) == results(reference), cluster
+        assert history(other) == history(reference)
+        checksums = [
+            {name: each["checksum"] for name, each in clouds.manifest(folder)["outputs"].items()}
+            for folder in (other, reference)
+        ]
+        assert checksums[0] == checksums[1]
+
+
+def test_threads_change_no_bit_however_often_they_are_asked(clouds, dask_gmm):
+    reference = results(run(clouds, dask_gmm, "reference", {"kind": "threads", "n_workers": 1}))
+    for i in range(4):
+        cluster = {"kind": "threads", "n_workers": 2}
+        assert results(run(clouds, dask_gmm, f"again-{i}", cluster)) == reference
+
+
+def test_without_a_scheduler_the_bits_are_the_same(clouds, dask_gmm):
+    folder = run(clouds, dask_gmm, "reference", {"kind": "threads", "n_workers": 2})
+    job = plan_configured(load_config(clouds.path / "run.yaml"))
+    passes = Passes.over_source(job.source, job.plan.leaves, "synchronous")
+    seen = survey_stage(job.config, job.source, job.plan, passes)
+    started = start_stage(job.config, job.source, passes, seen)
+    solution = fit_stage(job.config, passes, seen, started, lambda *_: None)
+    mixture, _ = final_mixture(started, solution)
+    fitted = GaussianMixture.load(folder)
+    np.testing.assert_array_equal(mixture.weights, fitted.weights_)
+    np.testing.assert_array_equal(mixture.means, fitted.means_)
+    np.testing.assert_array_equal(mixture.covariances, fitted.covariances_)
+
+
+@pytest.mark.parametrize("chunks", [(300, 500, 3), (7, 90, 3), (64, 64, 2)])
+@pytest.mark.parametrize("family", ["full", "tied"])
+def test_other_chunks_change_rounding_only(clouds, dask_gmm, chunks, family):
+    model = {**STEPS, "covariance_type": family}
+    fitted = {}
+    for name, cut in (("reference", (30, 500, 3)), ("other", chunks)):
+        clouds.array(clouds.values, cut)
+        code, _, err = dask_gmm("run", clouds.config(run_dir=f"runs/{name}", model=model))
+        assert code == 0, err
+        fitted[name] = GaussianMixture.load(clouds.path / "runs" / name)
+    one, other = fitted["reference"], fitted["other"]
+    np.testing.assert_allclose(other.weights_, one.weights_, rtol=1e-9)
+    scale = np.abs(clouds.values).std(axis=(0, 1))
+    np.testing.assert_allclose(other.means_ / scale, one.means_ / scale, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        other.covariances_ / np.outer(scale, scale),
+        one.covariances_ / np.outer(scale, scale),
+        rtol=1e-9,
+        atol=1e-9,
+    )
+    labels = [clouds.output("labels", clouds.path / "runs" / name) for name in fitted]
+    assert (labels[0] != labels[1]).sum() <= 2
