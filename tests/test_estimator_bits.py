@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import dask
 import dask.array as da
@@ -60,6 +61,25 @@ def test_threads_and_one_thread(covariance_type):
         with dask.config.set(scheduler=scheduler, num_workers=workers):
             seen.add(bits(fitted(lazy, covariance_type), lazy))
     assert len(seen) == 1
+
+
+def test_a_distributed_client_that_is_active():
+    distributed = pytest.importorskip("distributed")
+    lazy = da.from_array(rows(), chunks=(170, 5))
+    with dask.config.set(scheduler="synchronous"):
+        expected = bits(fitted(lazy), lazy)
+    with distributed.Client(processes=False, n_workers=2, dashboard_address=None) as client:
+        assert bits(fitted(lazy), lazy) == expected
+        assert client.nthreads()
+
+
+def test_mixtures_in_several_threads_do_not_share_their_buffers():
+    X = rows()
+    known = [{"covariance_type": each, "n_components": K} for each in FAMILIES for K in (2, 5)]
+    expected = [bits(fitted(X, **each), X) for each in known]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(2):
+            assert list(pool.map(lambda each: bits(fitted(X, **each), X), known)) == expected
 
 
 @pytest.mark.parametrize("covariance_type", FAMILIES)

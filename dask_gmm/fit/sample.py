@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,11 +53,26 @@ class StartPlan:
 
 @dataclass(frozen=True)
 class FittedStart:
-    """One seed's solution on the sample, after so many splits and merges."""
+    """One seed's solution on the sample.
+
+    Attributes
+    ----------
+    seed : int
+    solution : Solution
+        Where EM from the seed's start ended.
+    improved : Solution or None
+        Where ``n_moves`` splits and merges led from there; see :mod:`dask_gmm.fit.split_merge`.
+    """
 
     seed: int
     solution: Solution
+    improved: Solution | None = None
     n_moves: int = 0
+
+    @property
+    def final(self) -> Solution:
+        """The last of the two."""
+        return self.improved or self.solution
 
 
 def start_parameters(
@@ -90,8 +106,8 @@ def fit_in_memory(start: Parameters, plan: StartPlan, rows: Rows) -> Solution:
     )
 
 
-def best_start(fitted: list[FittedStart]) -> FittedStart:
+def best_start(fitted: Sequence[FittedStart]) -> FittedStart:
     """Return the start with the highest likelihood; the lowest seed among equals (to 1e-9)."""
-    highest = max(each.solution.lower_bound for each in fitted)
-    equal = [each for each in fitted if each.solution.lower_bound >= highest - 1e-9]
+    highest = max(each.final.lower_bound for each in fitted)
+    equal = [each for each in fitted if each.final.lower_bound >= highest - 1e-9]
     return min(equal, key=lambda start: start.seed)

@@ -55,8 +55,10 @@ def split_and_merge(
     """Improve one start's solution on the sample (m, D) by splits and merges.
 
     A move is kept when EM from it ends higher by more than the stopping rule's negligible gain,
-    with no more components at their floor.
+    with no more components at their floor. Two components leave nothing to exchange.
     """
+    if plan.n_components < 3:
+        return fitted
     rows = Rows(values, weights)
     random_state = np.random.RandomState(fitted.seed % 2**32)
     total = float(len(values) if weights is None else weights.sum())
@@ -74,9 +76,9 @@ def split_and_merge(
                 break
         else:
             break
-    if n_moves:
-        solution = fit_in_memory(solution.parameters, plan, rows)
-    return replace(fitted, solution=solution, n_moves=n_moves)
+    if not n_moves:
+        return fitted
+    return replace(fitted, improved=fit_in_memory(solution.parameters, plan, rows), n_moves=n_moves)
 
 
 class _Seen:

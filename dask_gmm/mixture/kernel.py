@@ -28,6 +28,8 @@ from dask_gmm.mixture.workspace import Workspace, workspace
 
 #: phi is used while its rounding error, kappa times epsilon, stays below this.
 TOLERATED_ERROR = 1e-9
+#: Log-responsibilities are held above this: exp gives a normal number.
+LOWEST = -700.0
 
 
 class Kernel:
@@ -113,6 +115,8 @@ class Kernel:
         """Turn log-joints into exp(log_joint - max), sums into ``work.total``; return log-norms."""
         np.max(work.R, axis=0, out=work.peak)
         np.subtract(work.R, work.peak, out=work.R)
+        # Where exp underflows it takes 10 to 60 times as long; 1e-304 is as good as nothing.
+        np.maximum(work.R, LOWEST, out=work.R)
         np.exp(work.R, out=work.R)
         np.matmul(work.ones[: len(work.R)], work.R, out=work.total)
         log_norm: Array = np.log(work.total)

@@ -124,7 +124,7 @@ def plan(config: Path, directory: Path | None, overrides: tuple[str, ...], as_js
             click.echo(json.dumps(planned.to_json()))
         else:
             print_plan(planned, SummaryConsole())
-    planned.require_fit(loaded)
+    planned.require_fit()
 
 
 @cli.command()

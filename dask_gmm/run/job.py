@@ -104,7 +104,7 @@ def run_configured(config: Config) -> Outcome:
         log.info("%s: something is missing of the finished run; it runs again", directory.path)
     with clock.step("plan"):
         job = _planned(config, source, manifest)
-        job.plan.require_fit(config)
+        job.plan.require_fit()
     with directory.locked():
         return Outcome(directory.path, _worked(job, directory, clock), skipped=False)
 

@@ -160,17 +160,19 @@ def _criteria(model: Model, segmented: Segmented) -> dict[str, float]:
 def _fit_summary(found: Findings) -> dict[str, Any]:
     """Return how the fit went: why it stopped, the starts, the readings of the data."""
     solution, started = found.solution, found.started
+    gain = predicted_gain(solution.history)
     return {
         "converged": solution.converged,
         "stopped_by": solution.stopped_by,
         "n_iter": solution.n_iter,
-        "predicted_gain": predicted_gain(solution.history),
+        "predicted_gain": None if gain is None else gain * found.seen.moments.weight,
         "passes": {**found.passes, "total": sum(found.passes.values())},
         "starts": [
             {
                 "seed": each.seed,
-                "mean_log_likelihood": each.solution.lower_bound,
+                "mean_log_likelihood": each.final.lower_bound,
                 "n_iter": each.solution.n_iter,
+                "splits_and_merges": each.n_moves,
                 "status": each.solution.stopped_by,
                 "chosen": each is started.best,
             }

@@ -17,6 +17,7 @@ from dask_gmm.errors import ConfigurationError, InputDataError
 from dask_gmm.fit.loop import Solution, fit_em
 from dask_gmm.fit.readings import Readings, expectation_over
 from dask_gmm.fit.sample import FittedStart, StartPlan, best_start, fit_start
+from dask_gmm.fit.split_merge import split_and_merge
 from dask_gmm.fit.stopping import Negligible, StoppingRule, Tolerance
 from dask_gmm.mixture.arrays import Array
 from dask_gmm.mixture.families import family
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 #: M-steps on the sample at most: they cost milliseconds, and a start should be a good one.
 SAMPLE_STEPS = 2_000
+#: Starts that splits and merges may improve: the best, and another optimum to set out from.
+IMPROVED = 2
 #: What ``reg_covar: auto`` is for data that are not integers, in the model frame: scikit-learn's.
 DEFAULT_REG_COVAR = 1e-6
 
@@ -127,7 +130,14 @@ def start_stage(config: Config, source: Source, readings: Readings, seen: Survey
     )
     seeds = [model.random_state + i for i in range(model.n_init)]
     sample = seen.sample
-    fitted = readings.map("start", fit_start, seeds, plan, sample.rows, sample.weights)
+    shared = (plan, sample.rows, sample.weights)
+    fitted = readings.map("start", fit_start, seeds, *shared)
+    ranked = sorted(fitted, key=lambda each: (-each.solution.lower_bound, each.seed))
+    improved = {
+        each.seed: each
+        for each in readings.map("split-merge", split_and_merge, ranked[:IMPROVED], *shared)
+    }
+    fitted = [improved.get(each.seed, each) for each in fitted]
     return Started(plan, reg_covar, tuple(fitted), best_start(fitted))
 
 
@@ -164,7 +174,7 @@ def fit_stage(
         most = min(most, allowed - readings.n_passes - 1)
     solution = fit_em(
         expectation_over(readings, plan.frame, seen.moments.total_scatter(plan.frame)),
-        started.best.solution.parameters,
+        started.best.final.parameters,
         floor=plan.floor,
         stopping=stopping,
         max_iter=most,

@@ -25,6 +25,10 @@ from tests.mixture.problems import (
     step_error,
 )
 
+pytestmark = pytest.mark.skipif(
+    np.finfo(np.longdouble).eps > 1e-18, reason="the oracle needs more digits than a double has"
+)
+
 OFFSETS = [1e3, 1e5, 1e7]
 WITH_CROSS_TERMS = ["full", "tied"]
 
@@ -110,7 +114,7 @@ def forced(monkeypatch, tolerance, X, start):
     return own, statistics, said
 
 
-@pytest.mark.parametrize(("D", "K"), [(1, 1), (2, 3), (3, 8), (7, 5), (20, 2)])
+@pytest.mark.parametrize(("D", "K"), [(1, 1), (2, 3), (3, 8), (7, 5), (34, 3), (66, 2)])
 @pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_kernels_agree(covariance_type, D, K, monkeypatch):
     rng = np.random.default_rng([K, D])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import fields
 from functools import reduce
 from itertools import pairwise
@@ -142,6 +143,16 @@ def test_statistics_of_other_frames_families_or_origins_do_not_add():
         here + SufficientStatistics.zero(frame, start.family, here.origins + 1.0)
     assert here.frame == Frame(frame.shift.copy(), frame.scale.copy(), frame.unit.copy())
     assert hash(here.frame) == hash(Frame(frame.shift.copy(), frame.scale.copy(), frame.unit))
+
+
+@pytest.mark.parametrize("covariance_type", FAMILIES)
+def test_statistics_that_have_travelled_still_add(covariance_type):
+    X, w, start, frame = problem(covariance_type)
+    here, there = blocks_of(X, w, [300])
+    inside = start.inside(frame)
+    far = pickle.loads(pickle.dumps(e_step([there], *pickle.loads(pickle.dumps((inside, frame))))))
+    assert_equal(e_step([here], inside, frame) + far, e_step([Rows(X, w)], inside, frame))
+    assert far.family is start.family
 
 
 def test_samples_of_other_capacity_do_not_add():

@@ -26,7 +26,7 @@ from tests.mixture.problems import (
     step_error,
 )
 
-SHAPES = [(1, 1), (1, 4), (2, 3), (3, 8), (6, 16), (16, 5), (33, 2)]
+SHAPES = [(1, 1), (1, 4), (2, 3), (3, 8), (6, 16), (16, 5), (33, 2), (64, 1), (70, 3)]
 REG_COVAR = 1e-6
 
 
@@ -82,7 +82,7 @@ def test_statistics_equal_long_double(covariance_type, D, K):
 
 
 @pytest.mark.parametrize("centred", [False, True], ids=["phi", "centred"])
-@pytest.mark.parametrize(("D", "K"), [(2, 3), (16, 2)])
+@pytest.mark.parametrize(("D", "K"), [(2, 3), (16, 2), (65, 2)])
 @pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_many_micro_blocks_the_last_one_padded(covariance_type, D, K, centred, monkeypatch):
     monkeypatch.setattr(kernel_module, "TOLERATED_ERROR", -1.0 if centred else np.inf)

@@ -1,4 +1,4 @@
-"""The bits depend on data and configuration alone: not on workers, threads, timing or environment."""
+"""The bits depend on data and configuration alone: not on workers, threads, timing, environment."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def render_report(
         The page. The same arguments give the same text.
     """
     inputs = record.get("inputs") or []
-    dtype = inputs[0].get("dtype") if inputs else None
+    dtype = words.dtype_name(inputs[0].get("dtype")) if inputs else None
     names = _feature_names(record, quicklook)
     n_classes = _n_classes(record, quicklook)
     true_color = quicklook is not None and images.is_true_color(quicklook, dtype)

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from typing import Any, SupportsFloat
 from urllib.parse import quote
 
+import numpy as np
+
 MISSING = "not recorded"
 
 
@@ -129,3 +131,11 @@ def relative_link(path: Any) -> str | None:
         return None
     parts = path.replace("\\", "/").split("/")
     return None if ".." in parts else "./" + "/".join(quote(part, safe="") for part in parts)
+
+
+def dtype_name(value: Any) -> str | None:
+    """Return NumPy's plain name of a stored dtype (uint8 for '|u1'), or None for what is none."""
+    try:
+        return np.dtype(value).name if isinstance(value, str) else None
+    except TypeError:
+        return None

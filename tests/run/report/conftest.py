@@ -64,8 +64,20 @@ RECORD = {
         "leaves": 2,
         "sample_rows": 4000,
         "starts": [
-            {"seed": 11, "mean_log_likelihood": -9.61, "n_iter": 31, "status": "converged"},
-            {"seed": 12, "mean_log_likelihood": -9.58, "n_iter": 44, "status": "max_iter"},
+            {
+                "seed": 11,
+                "mean_log_likelihood": -9.61,
+                "n_iter": 31,
+                "splits_and_merges": 1,
+                "status": "converged",
+            },
+            {
+                "seed": 12,
+                "mean_log_likelihood": -9.58,
+                "n_iter": 44,
+                "splits_and_merges": 1,
+                "status": "max_iter",
+            },
         ],
     },
     "cluster": {"kind": "local", "n_workers": 2, "memory_limit": 2**31},

@@ -1,0 +1,140 @@
+"""What a worker process will hold at its peak, told before anything is read.
+
+An upper bound: ``tests/run/test_memory.py`` measures workers and asserts that none exceeds it, and
+that it is no more than two and a half times too high where the data, not the process, decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dask_gmm.engine.passes import FAN_IN
+from dask_gmm.mixture.blocking import workspace_bytes
+from dask_gmm.mixture.families import Family
+from dask_gmm.run.forms import forms
+from dask_gmm.run.report.quicklook import MAX_FEATURES, MAX_SIDE
+from dask_gmm.run.segment import ROWS
+
+#: A worker process that has imported everything and holds no data, and what its heap keeps.
+PROCESS_BYTES = 320 << 20
+#: A Dask worker stops taking tasks at this share of its memory limit.
+USABLE = 0.8
+#: Memory that is freed in pieces smaller than this stays with the process (glibc's threshold).
+KEPT = 32 << 20
+
+
+@dataclass(frozen=True)
+class Load:
+    """What decides how much memory a run takes.
+
+    Attributes
+    ----------
+    rows : int
+        Of the largest cell.
+    n_rows : int
+        Of all the data.
+    n_features, itemsize : int
+    read_ahead : bool
+        Whether a leaf has several cells, of which one is read while another is worked on.
+    copied : bool
+        Whether the rows of a cell do not lie in memory as they are stored.
+    pictured : bool
+        Whether pixels are handed on for the report.
+    n_leaves, sample_rows : int
+    family : Family
+    n_components : int
+    outputs : tuple of str
+        By name, those that are written.
+    threads : int
+        Tasks at a time in one worker.
+    """
+
+    rows: int
+    n_rows: int
+    n_features: int
+    itemsize: int
+    read_ahead: bool
+    copied: bool
+    pictured: bool
+    n_leaves: int
+    sample_rows: int
+    family: Family
+    n_components: int
+    outputs: tuple[str, ...]
+    threads: int
+
+    @property
+    def worker_bytes(self) -> int:
+        """Bytes of a worker: its process, a task per thread, and results that wait to be added."""
+        tasks = (self._survey, self._start, self._e_step, self._segmentation)
+        return PROCESS_BYTES + self.threads * max(tasks) + self._waiting
+
+    def with_rows(self, rows: int) -> Load:
+        """Return the load of the same data in chunks of so many rows."""
+        return replace(self, rows=rows, read_ahead=True, n_leaves=max(self.n_leaves, FAN_IN))
+
+    @property
+    def _cell(self) -> int:
+        return self.rows * self.n_features * self.itemsize
+
+    @property
+    def _reading(self) -> int:
+        """Cells in memory: decoded, on its way there, as stored, copied, and the one worked on."""
+        return (3 + self.copied + self.read_ahead) * self._cell
+
+    @property
+    def _sample(self) -> int:
+        return self.sample_rows * 8 * (self.n_features + 2)
+
+    @property
+    def _statistics(self) -> int:
+        return 8 * self.n_components * (self.n_features + 1) * (self.n_features + 2)
+
+    @property
+    def _survey(self) -> int:
+        """Two arrays of row numbers; the sample so far, merged, and in order."""
+        return self._reading + 16 * self.rows + 3 * self._sample
+
+    @property
+    def _start(self) -> int:
+        """The sample as sent and as used; responsibilities as drawn, weighted, and worked on."""
+        return 3 * self._sample + 3 * 8 * self.sample_rows * self.n_components
+
+    @property
+    def _e_step(self) -> int:
+        work = workspace_bytes(self.family, self.n_components, self.n_features)
+        return self._reading + work + 4 * self._statistics
+
+    @property
+    def _segmentation(self) -> int:
+        """Return the results of a cell, one of them encoded; the cell, and what its heap kept."""
+        K = self.n_components
+        shown = ("labels", "uncertainty") if self.pictured else ()
+        held = _row_bytes({*self.outputs, *shown}, K)
+        encoded = 2 * max((sum(_row_bytes({name}, K)) for name in self.outputs), default=0)
+        slices = 3 * sum(_row_bytes(forms(K), K)) * min(ROWS, self.rows)
+        cells = self._cell + min(self._reading - self._cell, 2 * KEPT)
+        if self.read_ahead:
+            cells = self._reading
+        work = workspace_bytes(self.family, K, self.n_features)
+        return cells + self.rows * (sum(held) + encoded) + slices + work
+
+    @property
+    def _waiting(self) -> int:
+        """Return the results of leaves that wait for their sum, and the sum under way."""
+        drawn = min(self.n_rows, 4 * self.sample_rows, self.n_leaves * self.sample_rows)
+        samples = drawn * 8 * (self.n_features + 2) + 2 * self._sample
+        statistics = (min(self.n_leaves, FAN_IN) + 2) * self._statistics
+        shown = min(self.n_features, MAX_FEATURES) * self.itemsize + 8
+        picture = min(MAX_SIDE**2, self.n_rows) * shown if self.pictured else 0
+        return max(samples, statistics, picture)
+
+
+def _row_bytes(names: Iterable[str], K: int) -> list[int]:
+    form = forms(K)
+    return [
+        int(np.prod(form[name].trailing)) * np.dtype(form[name].dtype).itemsize for name in names
+    ]

