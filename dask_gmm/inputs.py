@@ -20,6 +20,9 @@ from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.prediction import Prediction, Wanted, predict
 from dask_gmm.mixture.rows import Rows
 
+#: Rows that are looked at together.
+_BLOCK = 16_384
+
 
 @dataclass(frozen=True)
 class Input:
@@ -129,7 +132,9 @@ def _learn_names(estimator: Any, names: tuple[str, ...] | None, reset: bool) -> 
 def _valid_rows(rows: Rows) -> Rows:
     """Leave out the rows that are not finite."""
     valid = np.ones(len(rows.values), dtype=bool)
-    check_finite(np.ascontiguousarray(rows.values.T, dtype=np.float64), valid)
+    for start in range(0, len(valid), _BLOCK):
+        block = np.ascontiguousarray(rows.values[start : start + _BLOCK].T, dtype=np.float64)
+        check_finite(block, valid[start : start + _BLOCK])
     if valid.all():
         return rows
     return Rows(rows.values[valid], None if rows.weights is None else rows.weights[valid])

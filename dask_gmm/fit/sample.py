@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from dask_gmm.mixture.families import Family, family
 from dask_gmm.mixture.frame import Frame
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.rows import Rows
-from dask_gmm.mixture.statistics import SufficientStatistics, m_step
+from dask_gmm.mixture.statistics import SufficientStatistics, joined, m_step
 from dask_gmm.mixture.survey import SurveyPlan, survey
 
 #: On the sample EM goes on until a tenth of what the whole data would notice.
@@ -78,10 +79,22 @@ class FittedStart:
 def start_parameters(
     plan: StartPlan, values: Array, weights: Array | None, random_state: np.random.RandomState
 ) -> Parameters:
-    """Draw a start on rows (n, D) in original units; return it in the plan's frame."""
-    model_rows = np.asarray(values, dtype=np.float64) / plan.frame.unit
-    R = start_responsibilities(plan.method, model_rows, weights, plan.n_components, random_state)
-    statistics = SufficientStatistics.of_responsibilities(values, R, plan.family, frame=plan.frame)
+    """Draw a start on rows (n, D) in original units; return it in the plan's frame.
+
+    Beyond what the way to start itself needs, memory is that of a block of rows.
+    """
+    unit = plan.frame.unit
+    rows = values if (unit == 1.0).all() else np.asarray(values, dtype=np.float64) / unit
+    shares = start_responsibilities(plan.method, rows, weights, plan.n_components, random_state)
+    statistics = reduce(
+        joined,
+        (
+            SufficientStatistics.of_responsibilities(
+                values[where], R, plan.family, frame=plan.frame
+            )
+            for where, R in shares
+        ),
+    )
     return m_step(statistics, plan.floor)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import numpy as np
 from sklearn.cluster import KMeans, kmeans_plusplus
@@ -11,8 +12,13 @@ from sklearn.exceptions import ConvergenceWarning
 
 from dask_gmm.mixture.arrays import Array, Indices
 
-#: Rows in model-frame units (n, D), their weights (n,), K, generator -> responsibilities (n, K).
-Start = Callable[[Array, Array | None, int, np.random.RandomState], Array]
+#: Some rows, by slice or by number, and responsibilities for them (b, K); rows not named have none.
+Share: TypeAlias = tuple[slice | Indices, Array]
+#: Rows in model-frame units (n, D), their weights (n,), K, generator -> shares, a block at a time.
+Start: TypeAlias = Callable[[Array, Array | None, int, np.random.RandomState], Iterator[Share]]
+
+#: Rows whose responsibilities are held at once: no start needs an (n, K) array.
+_BLOCK = 16_384
 
 
 def start_responsibilities(
@@ -21,8 +27,8 @@ def start_responsibilities(
     weights: Array | None,
     K: int,
     random_state: np.random.RandomState,
-) -> Array:
-    """Draw responsibilities to start from.
+) -> Iterator[Share]:
+    """Draw responsibilities to start from, a block of rows at a time.
 
     The generator is used as scikit-learn's GaussianMixture uses it, so that one seed means the
     same start in both.
@@ -38,51 +44,63 @@ def start_responsibilities(
         Number of components.
     random_state : RandomState
 
-    Returns
-    -------
-    (n, K)
-        Responsibilities times weights.
+    Yields
+    ------
+    rows : slice or (b,)
+        Which rows; every row comes at most once.
+    responsibilities : (b, K)
+        Times the rows' weights.
     """
-    R = STARTS[method](rows, weights, K, random_state)
-    return R if weights is None else R * weights[:, None]
+    for where, R in STARTS[method](rows, weights, K, random_state):
+        yield where, R if weights is None else R * weights[where, None]
 
 
 def _kmeans(
     rows: Array, weights: Array | None, K: int, random_state: np.random.RandomState
-) -> Array:
+) -> Iterator[Share]:
     with warnings.catch_warnings():
         # Fewer distinct rows than components: the empty components are named by the fit.
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = KMeans(K, n_init=1, random_state=random_state).fit(rows, sample_weight=weights)
-    return _one_row_each(np.arange(len(rows)), found.labels_, len(rows), K)
+    components = np.arange(K)
+    for block in _blocks(len(rows)):
+        yield block, (found.labels_[block, None] == components).astype(np.float64)
 
 
 def _kmeans_plusplus(
     rows: Array, weights: Array | None, K: int, random_state: np.random.RandomState
-) -> Array:
+) -> Iterator[Share]:
     _, indices = kmeans_plusplus(rows, K, sample_weight=weights, random_state=random_state)
-    return _one_row_each(indices, np.arange(K), len(rows), K)
+    return _one_row_each(indices)
 
 
 def _random(
     rows: Array, weights: Array | None, K: int, random_state: np.random.RandomState
-) -> Array:
-    R = np.asarray(random_state.uniform(size=(len(rows), K)))
-    return R / R.sum(axis=1, keepdims=True)
+) -> Iterator[Share]:
+    for block in _blocks(len(rows)):
+        # One block after the other, the generator gives what it gives for all rows at once.
+        R = np.asarray(random_state.uniform(size=(block.stop - block.start, K)))
+        yield block, R / R.sum(axis=1, keepdims=True)
 
 
 def _random_from_data(
     rows: Array, weights: Array | None, K: int, random_state: np.random.RandomState
-) -> Array:
+) -> Iterator[Share]:
     share = None if weights is None else weights / weights.sum()
-    indices = random_state.choice(len(rows), size=K, replace=False, p=share)
-    return _one_row_each(indices, np.arange(K), len(rows), K)
+    return _one_row_each(random_state.choice(len(rows), size=K, replace=False, p=share))
 
 
-def _one_row_each(rows: Indices, components: Indices, n: int, K: int) -> Array:
-    R = np.zeros((n, K))
-    R[rows, components] = 1.0
-    return R
+def _one_row_each(indices: Indices) -> Iterator[Share]:
+    """Give component k the row ``indices[k]`` alone."""
+    # Joining blocks wants every row once; a row drawn twice starts both of its components.
+    distinct, position = np.unique(indices, return_inverse=True)
+    R = (np.arange(len(distinct))[:, None] == position).astype(np.float64)
+    yield distinct, R
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    for start in range(0, n, _BLOCK):
+        yield slice(start, min(start + _BLOCK, n))
 
 
 STARTS: dict[str, Start] = {

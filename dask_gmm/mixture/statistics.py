@@ -102,6 +102,23 @@ class SufficientStatistics:
         return cls(frame, family, means, N, sums, family.stack(scatters), float(N.sum()), np.nan)
 
 
+def joined(a: SufficientStatistics, b: SufficientStatistics) -> SufficientStatistics:
+    """Join statistics of different rows, each taken about the means of its own: Chan's merge.
+
+    Where ``+`` needs common origins, this moves both to the means of all rows.
+    """
+    N = a.N + b.N
+    share = b.N / np.maximum(N, EMPTY)
+    step = b.origins - a.origins
+    return replace(
+        a,
+        origins=a.origins + share[:, None] * step,
+        N=N,
+        scatter=a.scatter + b.scatter + a.family.outer(a.N * share, step),
+        weight=a.weight + b.weight,
+    )
+
+
 def m_step(
     statistics: SufficientStatistics, floor: Array, previous: Parameters | None = None
 ) -> Parameters:

@@ -26,12 +26,20 @@ def plan(X, covariance_type="full", method="kmeans", unit=None):
     return StartPlan(covariance_type, 3, method, frame, frame.floor(1e-6), 50)
 
 
+def dense(method, X, w, K, random_state):
+    """All of a start's responsibilities at once, (n, K)."""
+    R = np.zeros((len(X), K))
+    for where, share in start_responsibilities(method, X, w, K, random_state):
+        R[where] += share
+    return R
+
+
 @pytest.mark.parametrize("method", STARTS)
 def test_responsibilities_are_shares_of_the_rows_weights(method):
     X = rows()
     w = np.random.default_rng(1).integers(0, 5, len(X)).astype(float)
-    plain = start_responsibilities(method, X, None, 3, np.random.RandomState(0))
-    weighted = start_responsibilities(method, X, w, 3, np.random.RandomState(0))
+    plain = dense(method, X, None, 3, np.random.RandomState(0))
+    weighted = dense(method, X, w, 3, np.random.RandomState(0))
     assert plain.shape == weighted.shape == (200, 3)
     if method in ONE_ROW_EACH:
         assert ((plain == 0) | (plain == 1)).all()
@@ -50,7 +58,7 @@ def test_a_row_of_weight_zero_is_never_a_start(method, seed):
     X = rows()
     w = np.zeros(len(X))
     w[[3, 50, 120, 199]] = 1.0
-    R = start_responsibilities(method, X, w, 3, np.random.RandomState(seed))
+    R = dense(method, X, w, 3, np.random.RandomState(seed))
     assert not R[w == 0].any()
     assert (R.sum(axis=0) > 0).all()
 
@@ -58,7 +66,7 @@ def test_a_row_of_weight_zero_is_never_a_start(method, seed):
 def test_kmeans_is_scikit_learns_with_weights():
     X = rows()
     w = np.random.default_rng(1).uniform(0.1, 5, len(X))
-    R = start_responsibilities("kmeans", X, w, 3, np.random.RandomState(4))
+    R = dense("kmeans", X, w, 3, np.random.RandomState(4))
     found = KMeans(3, n_init=1, random_state=np.random.RandomState(4)).fit(X, sample_weight=w)
     np.testing.assert_array_equal(R.argmax(axis=1), found.labels_)
 
@@ -69,7 +77,7 @@ def test_a_start_has_the_moments_of_its_responsibilities(covariance_type):
     w = np.random.default_rng(1).uniform(0.1, 5, len(X))
     given = plan(X, covariance_type, "random")
     start = start_parameters(given, X, w, np.random.RandomState(2)).outside(given.frame)
-    R = start_responsibilities("random", X, w, 3, np.random.RandomState(2))
+    R = dense("random", X, w, 3, np.random.RandomState(2))
     np.testing.assert_allclose(start.weights, R.sum(axis=0) / w.sum())
     for k, r in enumerate(R.T):
         mean = np.average(X, axis=0, weights=r)
