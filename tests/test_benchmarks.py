@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import bench_em_step, collect
+from benchmarks import bench_em_step, bench_starts, collect
 from benchmarks.output import RESULTS
 
 
@@ -38,6 +38,17 @@ def test_the_toy_table_says_that_it_is_one_and_the_picture_is_there(toy):
     assert "toy run" in page
     assert "| 6, 16 | spherical |" in page
     assert (toy / "em_step.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_ways_to_start_are_compared(tmp_path):
+    assert bench_starts.main(["--quick", "--seeds", "1", "--output", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "starts.json").read_text())
+    ways = result["data"][0]["ways"]
+    assert set(ways) == {way.name for way in bench_starts.WAYS}
+    assert min(each["below_best"] for each in ways.values()) == 0.0
+    improved = ways["4 x kmeans, splits and merges of 2"]
+    assert improved["below_best"] <= ways["4 x kmeans"]["below_best"]
+    assert "toy run" in (tmp_path / "starts.md").read_text()
 
 
 def test_a_missed_bar_or_a_case_not_measured_ends_with_an_error(capsys):

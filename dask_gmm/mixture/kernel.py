@@ -82,8 +82,9 @@ class Kernel:
             b = stop - start
             rows = x[:, :b]
             rows[...] = values[start:stop].T
-            rows -= shift
-            rows *= inverse
+            with np.errstate(over="ignore", invalid="ignore"):  # found below, and left out
+                rows -= shift
+                rows *= inverse
             x[:, b:] = 0.0
             work.w[:b] = 1.0 if block.weights is None else block.weights[start:stop]
             work.w[b:] = 0.0
