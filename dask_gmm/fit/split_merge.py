@@ -126,8 +126,8 @@ def _moves(seen: _Seen, random_state: np.random.RandomState) -> list[_Move]:
 
 def _merges(seen: _Seen) -> Iterator[tuple[float, tuple[int, int]]]:
     """Yield what merging a pair changes the log-likelihood by, for the pairs that overlap most."""
-    norms = np.maximum(np.linalg.norm(seen.R, axis=0), np.finfo(float).tiny)
-    overlap = (seen.R.T @ seen.R) / np.outer(norms, norms)
+    shares = seen.R / np.maximum(np.linalg.norm(seen.R, axis=0), np.finfo(float).tiny)
+    overlap = shares.T @ shares
     pairs = sorted(combinations(range(seen.K), 2), key=lambda pair: -overlap[pair])
     one = replace(seen.plan, n_components=1, method="random")
     for pair in pairs[: 2 * seen.K]:

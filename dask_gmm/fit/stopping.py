@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-#: Nats of log-likelihood per free parameter that are far inside the sampling error.
+#: Nats of log-likelihood per free parameter: a tenth of what sampling moves them by.
 NEGLIGIBLE = 0.05
 
 

@@ -82,3 +82,10 @@ def test_an_improved_start_can_overtake_a_better_one(rows):
     high = replace(fitted[1].solution, history=(-1.0,))
     starts = [FittedStart(0, low, improved=high, n_moves=1), FittedStart(1, high)]
     assert best_start(starts).seed == 0  # equal now, and the lower seed
+
+
+def test_more_components_than_distinct_rows():
+    X = np.repeat([[0.0, 0.0], [1.0, 5.0]], 50, axis=0)
+    plan = plan_for(X, "full", 4)
+    found = split_and_merge(fit_start(0, plan, X, None), plan, X, None)
+    assert np.isfinite(found.final.lower_bound)
