@@ -30,7 +30,7 @@ from benchmarks.cases import Case, draw, estimators
 from benchmarks.em_step_pages import picture, table
 from benchmarks.em_steps import OurStep, PeerStep, difference
 from benchmarks.machine import Limits, described, seconds
-from benchmarks.output import RESULTS, write_results
+from benchmarks.output import RESULTS, exit_code, write_results
 from dask_gmm.mixture.families import FAMILIES
 
 #: Rows per (D, K): scikit-learn's (N, K) arrays are 64 to 128 MB at small D, as in real use, and
@@ -205,12 +205,7 @@ def _line(each: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    try:
-        command.main(arguments, prog_name="bench_em_step", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    return 0
+    return exit_code(command, "bench_em_step", arguments)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from threadpoolctl import threadpool_limits
 
 from benchmarks.machine import described, sentence
-from benchmarks.output import RESULTS, write_results
+from benchmarks.output import RESULTS, exit_code, write_results
 from dask_gmm.fit.sample import FittedStart, StartPlan, best_start, fit_start
 from dask_gmm.fit.split_merge import split_and_merge
 from dask_gmm.mixture.frame import Frame
@@ -177,12 +177,7 @@ def command(quick: bool, seeds: int, output: Path | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    try:
-        command.main(arguments, prog_name="bench_starts", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    return 0
+    return exit_code(command, "bench_starts", arguments)
 
 
 if __name__ == "__main__":

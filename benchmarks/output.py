@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import click
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,6 +26,16 @@ def write_results(
     (directory / f"{name}.md").write_text(text, encoding="utf-8")
     # Without metadata, so that the same numbers give the same file.
     figure.savefig(directory / f"{name}.png", dpi=110, metadata={"Software": None})
+
+
+def exit_code(command: click.Command, name: str, arguments: Sequence[str] | None) -> int:
+    """Carry out a benchmark's command and return its exit code."""
+    try:
+        command.main(arguments, prog_name=name, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    return 0
 
 
 def _rounded(value: Any) -> Any:

@@ -44,11 +44,12 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
     """Gaussian mixture fitted by EM, on data that need not fit in memory.
 
     Parameters, attributes and methods are those of :class:`sklearn.mixture.GaussianMixture`, with
-    the same meanings, defaults and random draws, and so in memory with the same fit from one seed
-    (but for tied covariances started by 'k-means++' or 'random_from_data', where scikit-learn's
-    first covariance depends on where the origin lies). A Dask array (..., D), features last, is read
+    the same meanings, defaults and random draws; in memory one seed gives the same fit (but for
+    tied covariances started by 'k-means++' or 'random_from_data', where scikit-learn's first
+    covariance depends on where the origin lies). A Dask array (..., D), features last, is read
     chunk by chunk with the active scheduler: starts are fitted on a sample of its rows and the best
     one goes on over all of them; predictions are lazy arrays with the same chunks and leading axes.
+    Tables and images of pandas, pyarrow, Dask and xarray are taken too.
 
     Parameters
     ----------
