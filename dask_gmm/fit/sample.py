@@ -20,6 +20,10 @@ from dask_gmm.mixture.rows import Rows
 from dask_gmm.mixture.statistics import SufficientStatistics, joined, m_step
 from dask_gmm.mixture.survey import SurveyPlan, survey
 
+#: Floating-point operations that one start may spend on the sample: about half a minute of a core.
+START_WORK = 1e12
+#: M-steps of one start, at least and at most.
+FEWEST_STEPS, MOST_STEPS = 50, 2_000
 #: On the sample EM goes on until a tenth of what the whole data would notice.
 TIGHTNESS = 0.1
 
@@ -74,6 +78,15 @@ class FittedStart:
     def final(self) -> Solution:
         """The last of the two."""
         return self.improved or self.solution
+
+
+def affordable_steps(family: Family, K: int, D: int, n_rows: int) -> int:
+    """Return how many M-steps one start may take on a sample of ``n_rows`` rows.
+
+    A count of operations and not a time: the same start ends the same everywhere.
+    """
+    step = 4.0 * K * family.n_features(D) * n_rows
+    return int(np.clip(START_WORK / step, FEWEST_STEPS, MOST_STEPS))
 
 
 def start_parameters(

@@ -65,9 +65,11 @@ def split_and_merge(
     worth = NEGLIGIBLE * plan.family.n_parameters(plan.n_components, values.shape[1]) / total
     short = replace(plan, max_iter=min(TRIAL_STEPS, plan.max_iter))
     solution, n_moves, trials = fitted.solution, 0, 0
-    while trials < TRIALS:
+    # Together the trials may take as many steps as a start: where those are dear, there are fewer.
+    allowed = min(TRIALS, plan.max_iter // TRIAL_STEPS)
+    while trials < allowed:
         seen = _Seen(solution, plan, rows)
-        for move in _moves(seen, random_state)[:FAILURES]:
+        for move in _moves(seen, random_state)[: min(FAILURES, allowed - trials)]:
             trials += 1
             trial = fit_in_memory(_moved(seen, move), short, rows)
             higher = trial.lower_bound > solution.lower_bound + worth

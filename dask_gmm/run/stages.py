@@ -16,7 +16,13 @@ from dask_gmm.data.sources import Source
 from dask_gmm.errors import ConfigurationError, InputDataError
 from dask_gmm.fit.loop import Solution, fit_em
 from dask_gmm.fit.readings import Readings, expectation_over
-from dask_gmm.fit.sample import FittedStart, StartPlan, best_start, fit_start
+from dask_gmm.fit.sample import (
+    FittedStart,
+    StartPlan,
+    affordable_steps,
+    best_start,
+    fit_start,
+)
 from dask_gmm.fit.split_merge import split_and_merge
 from dask_gmm.fit.stopping import Negligible, StoppingRule, Tolerance
 from dask_gmm.mixture.arrays import Array
@@ -32,8 +38,6 @@ from dask_gmm.run.segment import Segmentation, Segmented, segment
 
 log = logging.getLogger(__name__)
 
-#: M-steps on the sample at most: they cost milliseconds, and a start should be a good one.
-SAMPLE_STEPS = 2_000
 #: Starts that splits and merges may improve: the best, and another optimum to set out from.
 IMPROVED = 2
 #: What ``reg_covar: auto`` is for data that are not integers, in the model frame: scikit-learn's.
@@ -126,7 +130,7 @@ def start_stage(config: Config, source: Source, readings: Readings, seen: Survey
         model.init,
         frame,
         frame.floor(reg_covar),
-        SAMPLE_STEPS,
+        affordable_steps(kind, model.n_components, source.n_features, len(seen.sample.rows)),
     )
     seeds = [model.random_state + i for i in range(model.n_init)]
     sample = seen.sample

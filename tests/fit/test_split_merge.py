@@ -7,8 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dask_gmm.fit.sample import FittedStart, StartPlan, best_start, fit_in_memory, fit_start
+from dask_gmm.fit.sample import (
+    FittedStart,
+    StartPlan,
+    affordable_steps,
+    best_start,
+    fit_in_memory,
+    fit_start,
+)
 from dask_gmm.fit.split_merge import split_and_merge
+from dask_gmm.mixture.families import FAMILIES
 from dask_gmm.mixture.frame import Frame
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.rows import Rows
@@ -19,7 +27,7 @@ CENTRES = np.array([[0.0, 0.0], [12.0, 0.0], [0.0, 12.0], [30.0, 30.0]])
 def plan_for(rows, covariance_type, n_components):
     frame = Frame.of_sample(rows, isotropic=covariance_type == "spherical")
     floor = frame.floor(1e-6)
-    return StartPlan(covariance_type, n_components, "kmeans", frame, floor, max_iter=500)
+    return StartPlan(covariance_type, n_components, "kmeans", frame, floor, max_iter=2000)
 
 
 @pytest.fixture
@@ -89,3 +97,10 @@ def test_more_components_than_distinct_rows():
     plan = plan_for(X, "full", 4)
     found = split_and_merge(fit_start(0, plan, X, None), plan, X, None)
     assert np.isfinite(found.final.lower_bound)
+
+
+def test_dear_models_take_fewer_steps_and_no_trials():
+    full = FAMILIES["full"]
+    assert affordable_steps(full, 6, 3, 20_000) == 2_000
+    assert 50 <= affordable_steps(full, 32, 32, 100_000) < 200
+    assert affordable_steps(full, 128, 128, 200_000) == 50
