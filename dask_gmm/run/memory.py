@@ -116,7 +116,7 @@ class Load:
         held = _row_bytes({*self.outputs, *shown}, K)
         encoded = 2 * max((sum(_row_bytes({name}, K)) for name in self.outputs), default=0)
         slices = 3 * sum(_row_bytes(forms(K), K)) * min(ROWS, self.rows)
-        cells = self._cell + min(self._reading - self._cell, 2 * KEPT)
+        cells = self._cell + min(self._reading - self._cell, 3 * KEPT)
         if self.read_ahead:
             cells = self._reading
         work = workspace_bytes(self.family, K, self.n_features)
