@@ -22,6 +22,9 @@ from dask_gmm.engine.threads import one_blas_thread as one_blas_thread
 from dask_gmm.errors import RunFailedError
 
 FAN_IN = 16
+#: So few tasks carry the arguments themselves: a scheduler keeps few tasks where a value that they
+#: share lies, and the other workers idle.
+FEW = 16
 
 Result = TypeVar("Result")
 #: From the blocks of one leaf, and the pass's arguments, to a value that has a ``+``.
@@ -100,10 +103,14 @@ class Passes:
     ) -> Any:
         self._n_computed += 1
         key = f"{name}-{self._token}-{self._n_computed}"
-        shared = delayed(_identity, pure=False)(arguments, dask_key_name=f"{key}-arguments")
         call = delayed(task, pure=False)
+        shared = delayed(arguments, pure=False, traverse=False, name=f"{key}-arguments")
+        if len(items) > FEW:
+            shared = delayed(_identity, pure=False)(arguments, dask_key_name=f"{key}-arguments")
+        # A tuple's first part is the scheduler's task group: leaves make one of their own, or
+        # they would all go where the arguments are.
         parts = [
-            call(function, item, shared, dask_key_name=f"{key}-{i}") for i, item in enumerate(items)
+            call(function, item, shared, dask_key_name=(key, i)) for i, item in enumerate(items)
         ]
         try:
             return collect(parts, key).compute(scheduler=self._scheduler)
@@ -137,7 +144,7 @@ def _tree_sum(parts: list[Delayed], key: str) -> Delayed:
     while len(parts) > 1 or level == 0:
         groups = [parts[i : i + FAN_IN] for i in range(0, len(parts), FAN_IN)]
         parts = [
-            add(group, dask_key_name=f"{key}-sum-{level}-{i}") for i, group in enumerate(groups)
+            add(group, dask_key_name=(f"{key}-sum-{level}", i)) for i, group in enumerate(groups)
         ]
         level += 1
     return parts[0]
@@ -167,11 +174,11 @@ def _run_item(function: Callable[..., Result], item: Any, arguments: Sequence[An
 
 def _poison(error: Exception, key: str, items: Sequence[Any]) -> RunFailedError | None:
     """Return what to say where one task has ended every worker that it was given to."""
-    task = str(getattr(error, "task", ""))
-    if type(error).__name__ != "KilledWorker" or not task.startswith(key):
+    task = getattr(error, "task", "")
+    if type(error).__name__ != "KilledWorker" or key not in str(task):
         return None
-    number = task[len(key) + 1 :]
-    what = str(items[int(number)]) if number.isdecimal() else "its sums"
+    is_leaf = isinstance(task, tuple) and task[0] == key
+    what = str(items[task[1]]) if is_leaf else "its sums"
     deaths = int(getattr(error, "allowed_failures", 3)) + 1
     return RunFailedError(
         f"{what}: the task {task} ended its worker process {deaths} times, and was given up; "
