@@ -174,7 +174,7 @@ def _run_item(function: Callable[..., Result], item: Any, arguments: Sequence[An
 
 def _poison(error: Exception, key: str, items: Sequence[Any]) -> RunFailedError | None:
     """Return what to say where one task has ended every worker that it was given to."""
-    task = getattr(error, "task", "")
+    task: Any = getattr(error, "task", "")
     if type(error).__name__ != "KilledWorker" or key not in str(task):
         return None
     is_leaf = isinstance(task, tuple) and task[0] == key

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -284,7 +285,7 @@ def test_a_reader_that_goes_away_is_no_failure(picture):
 
 
 def test_a_full_standard_output_is_a_failure(picture, dask_gmm):
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         process = subprocess.run(
             [sys.executable, "-m", "dask_gmm", "plan", picture.config()],
             cwd=picture.path, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
