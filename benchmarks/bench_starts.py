@@ -1,7 +1,7 @@
 """Compare starts: which find the best optimum per second, with splits and merges or without.
 
-The same rows and the same tight stopping rule for all; every way to start runs with five seeds, one
-core. What is compared is the mean log-likelihood reached, below the best that any way found.
+The same rows and the same tight stopping rule for all; every way to start runs with several seeds,
+one core. What is compared is the mean log-likelihood reached, below the best that any way found.
 ``python -m benchmarks.bench_starts`` writes table, JSON and picture.
 """
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,6 +70,30 @@ def test_failures_end_in_the_contracts_exit_codes(folder, capsys):
     assert segment.main(["toy.yaml"]) == 3  # nothing was ingested
     assert segment.main(["toy.yaml", "model.n_components=0"]) == 2
     assert "n_components" in capsys.readouterr().err
+
+
+def test_a_pipeline_runs_as_a_module(folder):
+    root = Path(segment.__file__).parents[1]
+    assert ingest.main(["data", "toy.png"]) == 0
+    command = [sys.executable, "-m", "pipelines.segment", "toy.yaml"]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    settings = ["cluster.kind=local", "cluster.n_workers=1"]
+    done = subprocess.run(
+        [*command, *settings], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2,000 rows x 3 features in 1 leaves" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_without_its_extra_the_demo_says_what_to_install(folder, capsys, monkeypatch):
+    def nowhere(package):
+        raise ModuleNotFoundError(package)
+
+    monkeypatch.setattr(demo, "files", nowhere)
+    assert demo.main([]) == 1
+    assert "pip install '.[demo]'" in capsys.readouterr().err
+    assert not (folder / "runs").exists()
 
 
 def test_the_demo_brings_its_picture_and_carries_a_configuration_out(folder):

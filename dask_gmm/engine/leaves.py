@@ -13,6 +13,8 @@ import numpy as np
 SMALLEST, LARGEST = 8 << 20, 512 << 20
 #: Leaves that a data set is cut into, where their size allows.
 WANTED = 256
+#: Results that are added at a time.
+FAN_IN = 16
 
 
 def cut_leaves(cell_bytes: Sequence[int] | np.ndarray) -> tuple[range, ...]:

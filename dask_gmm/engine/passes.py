@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 from dask.delayed import Delayed, delayed
 
 from dask_gmm.data.sources import Source
+from dask_gmm.engine.leaves import FAN_IN
 from dask_gmm.engine.reading import Cell, read_cells
 from dask_gmm.engine.threads import one_blas_thread as one_blas_thread
 from dask_gmm.errors import RunFailedError
 
-FAN_IN = 16
 #: So few tasks carry the arguments themselves: a scheduler keeps few tasks where a value that they
 #: share lies, and the other workers idle.
 FEW = 16

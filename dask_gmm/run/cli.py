@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from dask_gmm import __version__
-from dask_gmm.errors import NotConvergedError
+from dask_gmm.errors import NotConvergedError, RunFailedError
 from dask_gmm.run.exits import exit_code, printing
 
 if TYPE_CHECKING:
@@ -53,7 +53,19 @@ def _log_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Verbs(click.RichGroup):
+    """The verbs, whose failures all reach :func:`dask_gmm.run.exits.exit_code`."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Carry out a verb."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # Whatever broke, it was not stdout; click would end without a word.
+            raise RunFailedError(f"a connection was closed ({error.strerror})") from error
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dask-gmm")
 def cli() -> None:
     """Gaussian mixture clustering for data that does not fit in memory."""

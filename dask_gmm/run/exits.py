@@ -39,6 +39,8 @@ def exit_code(command: Callable[[], Any]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except SystemExit as error:  # click's, where it has said all there is to say
+        return error.code if isinstance(error.code, int) else 1
     except DaskGmmError as error:
         return _failed(error)
     except (KeyboardInterrupt, click.Abort):

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dask_gmm.engine.passes import FAN_IN
+from dask_gmm.engine.leaves import FAN_IN
 from dask_gmm.mixture.blocking import workspace_bytes
 from dask_gmm.mixture.families import Family
 from dask_gmm.run.forms import forms
-from dask_gmm.run.report.quicklook import MAX_FEATURES, MAX_SIDE
+from dask_gmm.run.quicklook import MAX_FEATURES, MAX_SIDE
 from dask_gmm.run.segment import ROWS
 
 #: A worker process that has imported everything and holds no data, and what its heap keeps.

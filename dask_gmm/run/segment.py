@@ -16,7 +16,7 @@ from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.prediction import Wanted, predict
 from dask_gmm.mixture.rows import Rows
 from dask_gmm.run.forms import forms
-from dask_gmm.run.report.quicklook import Piece, QuicklookPlan
+from dask_gmm.run.quicklook import Piece, QuicklookPlan
 
 #: Rows that are predicted together; a multiple of every kernel's micro-block.
 ROWS = 1 << 16

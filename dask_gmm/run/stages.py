@@ -33,7 +33,7 @@ from dask_gmm.mixture.survey import Survey, SurveyPlan, survey
 from dask_gmm.run.config import Config
 from dask_gmm.run.config.sections import FEWEST_PASSES
 from dask_gmm.run.plan import RunPlan
-from dask_gmm.run.report.quicklook import QuicklookPlan
+from dask_gmm.run.quicklook import QuicklookPlan
 from dask_gmm.run.segment import Segmentation, Segmented, segment
 
 log = logging.getLogger(__name__)

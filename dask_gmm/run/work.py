@@ -22,7 +22,7 @@ from dask_gmm.run.config.yaml_writer import to_yaml
 from dask_gmm.run.directory import RunDirectory, disk_errors
 from dask_gmm.run.job import Job
 from dask_gmm.run.outputs import create_sinks, require_complete
-from dask_gmm.run.report.quicklook import Quicklook, QuicklookPlan
+from dask_gmm.run.quicklook import Quicklook, QuicklookPlan
 from dask_gmm.run.segment import Segmented
 from dask_gmm.run.stages import (
     Started,

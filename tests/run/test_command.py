@@ -55,8 +55,8 @@ BROKEN = {
         r"run\.yaml:7:18: outputs\.labels\.path: found '\.\./labels\.zarr'; allowed a path inside",
     ),
     "unset variable": (
-        HEAD.replace("data/toy.zarr", "${NOWHERE}/toy.zarr") + MODEL,
-        r"run\.yaml:4:29: source\.path: found \$\{NOWHERE\}, which is not set",
+        HEAD.replace("data/toy.zarr", "'${NOWHERE}/toy.zarr'") + MODEL,
+        r"run\.yaml:4:28: source\.path: found \$\{NOWHERE\}, which is not set",
     ),
     "alias bomb": (
         HEAD + MODEL + "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nd: [*c, *c]\n",
@@ -301,15 +301,17 @@ def test_no_value_of_the_environment_is_left_behind(project, dask_gmm, monkeypat
     planted = "hunter2-planted"
     project.array(blobs((40, 60)), (20, 24, 3), path=f"data/{planted}.zarr")
     monkeypatch.setenv("PLANTED", planted)
-    source = {
-        "path": "data/${PLANTED}.zarr",
-        "storage_options": {"key": "${PLANTED}", "token": "plain-secret", "client": {"x": planted}},
-    }
-    outputs = [dask_gmm("run", project.config(source=source), "--json")]
-    outputs.append(dask_gmm("run", project.config(source=source)))
-    outputs.append(dask_gmm("run", project.config(source=source, model={"n_components": 2})))
-    outputs.append(dask_gmm("validate", project.config(source=source), "--json"))
-    assert [code for code, _, _ in outputs] == [0, 0, 2, 0]
+    source = {"path": "data/${PLANTED}.zarr"}
+    options = {"key": "${PLANTED}", "token": "plain-secret", "client": {"x": planted}}
+    outputs = [
+        dask_gmm("run", project.config(source=source), "--json"),
+        dask_gmm("run", project.config(source=source)),
+        dask_gmm("run", project.config(source=source, model={"n_components": 2})),
+        dask_gmm("validate", project.config(source=source), "--json"),
+        dask_gmm("validate", project.config(source={**source, "storage_options": options})),
+        dask_gmm("validate", project.config(), "--set=name=${PLANTED}/x"),
+    ]
+    assert [code for code, _, _ in outputs] == [0, 0, 2, 0, 2, 2]
     for _, out, err in outputs:
         assert planted not in out + err
         assert "plain-secret" not in out + err
@@ -348,7 +350,7 @@ def test_what_nobody_foresaw_is_told_in_one_line(picture, dask_gmm, monkeypatch,
         (MemoryError(), 1, "out of memory"),
         (KeyboardInterrupt(), 130, "interrupted; start the same command again"),
         (OSError(28, "No space left on device", "/a/b"), 1, "/a/b: No space left on device"),
-        (BrokenPipeError(32, "Broken pipe"), 1, "Broken pipe"),
+        (BrokenPipeError(32, "Broken pipe"), 1, "a connection was closed (Broken pipe)"),
         (type("CommClosedError", (OSError,), {})("in <TCP>"), 75, "connection to the Dask sched"),
         (type("FutureCancelledError", (Exception,), {})("x"), 75, "connection to the Dask sched"),
         (type("NoWorkerError", (Exception,), {})("x", 3), 75, "all worker processes have ended"),

@@ -20,8 +20,8 @@ import jinja2
 from markupsafe import Markup
 
 from dask_gmm.palette import MASKED_COLOR, class_colors
+from dask_gmm.run.quicklook import Quicklook
 from dask_gmm.run.report import images, words
-from dask_gmm.run.report.quicklook import Quicklook
 
 WIDE = 6  # features; beyond this a class's means have a table of their own, features downwards
 

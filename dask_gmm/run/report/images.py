@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dask_gmm.palette import MASKED_COLOR, class_colors
 from dask_gmm.plots import label_image, plot_convergence
-from dask_gmm.run.report.quicklook import Quicklook
+from dask_gmm.run.quicklook import Quicklook
 
 UNCERTAINTY_LEVELS = 32  # as many as an eye tells apart; a PNG of 256 levels is twice as large
 

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from dask_gmm.run.report.quicklook import Quicklook
+from dask_gmm.run.quicklook import Quicklook
 
 RECORD = {
     "format": "dask-gmm run manifest",

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from dask_gmm.palette import MASKED_COLOR, class_colors
+from dask_gmm.run.quicklook import Quicklook
 from dask_gmm.run.report import render_report
-from dask_gmm.run.report.quicklook import Quicklook
 
 
 def _image(page, alt_begins):

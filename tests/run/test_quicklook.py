@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dask_gmm.run.report.quicklook import Quicklook, QuicklookPlan
+from dask_gmm.run.quicklook import Quicklook, QuicklookPlan
 
 
 @st.composite
