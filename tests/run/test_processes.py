@@ -80,7 +80,6 @@ def read_until(process, words):
 
 SIGNALS = {
     "interrupt at a terminal": (signal.SIGINT, True, "pass 4", 130),
-    "terminated": (signal.SIGTERM, False, "pass 4", 143),
     "terminated by a batch system": (signal.SIGTERM, True, "start workers", 143),
     "terminated while writing": (signal.SIGTERM, False, "EM over all rows", 143),
 }
