@@ -99,21 +99,42 @@ def _say(message: str) -> None:
 @contextlib.contextmanager
 def _signals_raise() -> Iterator[None]:
     """Let the first SIGINT or SIGTERM unwind everything, closing workers and files on the way."""
+    first: list[int] = []
 
     def unwind(number: int, frame: Any) -> None:
         # A batch system may repeat itself; a second Ctrl-C means that closing takes too long.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        raise _Signalled(number)
+        if number != signal.SIGALRM:
+            first.append(number)
+        # Python drops what is raised while it frees objects, as imports do: then once more.
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        if not _is_unwinding():
+            raise _Signalled(first[0])
 
-    before = {}
+    before: dict[int, Any] = {}
+    report = sys.unraisablehook
     try:
-        for number in _WORDS:
-            before[number] = signal.signal(number, unwind)
+        for each in (*_WORDS, signal.SIGALRM):
+            before[each] = signal.signal(each, unwind)
     except ValueError:  # not the main thread: whoever started us deals with signals
         pass
+    sys.unraisablehook = lambda lost: (
+        None if isinstance(lost.exc_value, _Signalled) else report(lost)
+    )
     try:
         yield
     finally:
+        if before:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+        sys.unraisablehook = report
+
+
+def _is_unwinding() -> bool:
+    """Tell whether a signal's exception is on its way, or what it has met there."""
+    error = sys.exc_info()[1]
+    while error is not None and not isinstance(error, _Signalled):
+        error = error.__context__
+    return error is not None
