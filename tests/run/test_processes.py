@@ -95,7 +95,7 @@ def test_a_signal_ends_everything_in_good_order(slow_picture, undisturbed, case)
     began = time.monotonic()
     (os.killpg if to_all else os.kill)(process.pid, number)
     out, err = process.communicate(timeout=30)
-    assert process.returncode == expected
+    assert process.returncode == expected, err
     assert time.monotonic() - began < 10
     assert not out
     word = "interrupted" if number == signal.SIGINT else "terminated"
