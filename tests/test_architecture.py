@@ -41,6 +41,7 @@ MAY_IMPORT = {
 THIRD_PARTY = {
     "numpy": None,
     "scipy": ("mixture", "fit"),
+    "numba": ("mixture.loops",),
     "sklearn": ("fit.starts", "estimator", "inputs"),
     "dask": ("engine", "estimator", "inputs"),
     "distributed": ("engine", "estimator", "inputs"),
@@ -75,7 +76,7 @@ NAMES_WITHOUT_MEANING = {"utils", "util", "helpers", "helper", "manager", "commo
 
 HEAVY = {
     "numpy", "scipy", "sklearn", "dask", "distributed", "zarr", "pandas", "pyarrow", "matplotlib",
-    "PIL", "jinja2", "pydantic", "ruamel", "safetensors", "threadpoolctl",
+    "PIL", "jinja2", "pydantic", "ruamel", "safetensors", "threadpoolctl", "numba",
 }  # fmt: skip
 
 

@@ -7,16 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from dask_gmm.mixture import loops
 from dask_gmm.mixture.arrays import Array
 from dask_gmm.mixture.frame import Frame
 from dask_gmm.mixture.kernel import Kernel, centred_components
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.rows import RowBlock
 from dask_gmm.mixture.statistics import SufficientStatistics
-from dask_gmm.mixture.workspace import Workspace
-
-#: Above this many features of phi the second product is faster as R phi^T than as phi R^T.
-_WIDE_PHI = 561
+from dask_gmm.mixture.workspace import Workspace, padded_statistics
 
 
 def e_step(
@@ -76,7 +74,7 @@ class _Sums:
         self.kernel = kernel
         zero = SufficientStatistics.zero(kernel.frame, kernel.family, kernel.origins)
         self.N, self.sum_x, self.scatter = zero.N, zero.sum_x, zero.scatter
-        self.S = np.zeros((kernel.Q, kernel.K))
+        self.S = padded_statistics(kernel.Q, kernel.K)
         self.weight = self.log_likelihood = 0.0
 
     def add(self, block: RowBlock) -> None:
@@ -87,11 +85,9 @@ class _Sums:
             log_norm = kernel.softmax(work)
             self.log_likelihood += float(log_norm @ work.w)
             self.weight += float(work.w.sum())
-            np.divide(work.w, work.total, out=work.total)
-            np.multiply(work.R, work.total, out=work.R)
+            loops.weigh(work.padded_R, kernel.K, kernel.B, work.w, work.total)
             if kernel.uses_phi:
-                wide = kernel.Q > _WIDE_PHI
-                self.S += (work.R @ work.phi.T).T if wide else work.phi @ work.R.T
+                loops.add_statistics(self.S, work.padded_phi, work.padded_R, kernel.B)
             for k in kernel.centred:
                 self._add_centred(k, work)
 
@@ -110,11 +106,11 @@ class _Sums:
             self.scatter[k] += scatter
 
     def statistics(self) -> SufficientStatistics:
-        """Return the sums as a value: those of phi (Q, K) unpacked beside the centred ones."""
+        """Return the sums as a value: those of phi unpacked beside the centred ones."""
         kernel = self.kernel
         if kernel.uses_phi:
             D, by_phi = kernel.D, ~kernel.is_centred
-            S = np.ascontiguousarray(self.S.T)
+            S = self.S[: kernel.K, : kernel.Q]
             self.N[by_phi] = S[by_phi, 0]
             self.sum_x[by_phi] = S[by_phi, 1 : D + 1]
             scatter = kernel.family.scatter_of(S[:, D + 1 :], D)

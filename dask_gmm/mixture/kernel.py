@@ -18,8 +18,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from dask_gmm.mixture import loops
 from dask_gmm.mixture.arrays import Array
-from dask_gmm.mixture.blocking import block_rows, centred_is_cheaper, fills_by_rows
+from dask_gmm.mixture.blocking import block_rows, centred_is_cheaper
 from dask_gmm.mixture.families import LOG_2PI
 from dask_gmm.mixture.frame import FARTHEST, Frame
 from dask_gmm.mixture.parameters import Parameters
@@ -28,8 +29,7 @@ from dask_gmm.mixture.workspace import Workspace, workspace
 
 #: phi is used while its rounding error, kappa times epsilon, stays below this.
 TOLERATED_ERROR = 1e-9
-#: Log-responsibilities are held above this: exp gives a normal number.
-LOWEST = -700.0
+_NOTHING = np.empty(0)
 
 
 class Kernel:
@@ -44,7 +44,7 @@ class Kernel:
         self.origins = np.where(centred[:, None], parameters.means, 0.0)
         self.Q = family.n_features(D) if self.uses_phi else D + 1
         self.n_residuals = D if self.centred else 0
-        self.B = block_rows(self.Q + K + self.n_residuals)
+        self.B = block_rows(self.Q, K, self.n_residuals)
         log_weights = np.log(np.maximum(parameters.weights, np.finfo(np.float64).tiny))
         log_det = family.log_det_precision(parameters.factors, D)
         self._constant = log_weights + 0.5 * (log_det - D * LOG_2PI) - frame.log_volume
@@ -68,39 +68,40 @@ class Kernel:
 
     def workspace(self) -> Workspace:
         """Return this thread's buffers for this kernel."""
-        by_rows = not self.centred and fills_by_rows(self.family, self.D)
-        return workspace(self.Q, self.K, self.B, self.n_residuals, by_rows)
+        return workspace(self.Q, self.K, self.B, self.n_residuals)
 
     def micro_blocks(self, block: RowBlock, work: Workspace) -> Iterator[tuple[int, int]]:
         """Fill the workspace with B rows at a time, the last ones padded with weight 0."""
-        values, D = block.values, self.D
-        x = work.phi[1 : D + 1]
-        shift, inverse = self.frame.shift[:, None], (1.0 / self.frame.scale)[:, None]
-        exact = values.dtype.kind in "iub"
-        for start in range(0, len(values), self.B):
-            stop = min(start + self.B, len(values))
+        x = work.phi[1 : self.D + 1]
+        shift, inverse = self.frame.shift, 1.0 / self.frame.scale
+        every_row_once = block.weights is None and block.valid is None
+        filled = False
+        for start in range(0, len(block.values), self.B):
+            stop = min(start + self.B, len(block.values))
             b = stop - start
-            rows = x[:, :b]
-            rows[...] = values[start:stop].T
-            with np.errstate(over="ignore", invalid="ignore"):  # found below, and left out
-                rows -= shift
-                rows *= inverse
-            x[:, b:] = 0.0
-            work.w[:b] = 1.0 if block.weights is None else block.weights[start:stop]
-            work.w[b:] = 0.0
-            work.valid[:b] = True if block.valid is None else block.valid[start:stop]
-            if not exact:
-                check_finite(rows, work.valid[:b])
-            if not work.valid[:b].all():
+            rows, w, valid = x[:, :b], work.w[:b], work.valid[:b]
+            rows[...] = block.values[start:stop].T
+            squares = loops.into_frame(work.padded_phi, self.D, b, shift, inverse)
+            if not (every_row_once and filled):
+                w[...] = 1.0 if block.weights is None else block.weights[start:stop]
+                valid[...] = True if block.valid is None else block.valid[start:stop]
+                filled = True
+            if not squares < FARTHEST**2:
+                valid &= ~_far(rows)
+            if not (every_row_once and squares < FARTHEST**2) and not valid.all():
                 # 0 x NaN is NaN: invalid rows go to the frame's origin, with weight 0.
-                rows[:, ~work.valid[:b]] = 0.0
-                work.w[:b][~work.valid[:b]] = 0.0
+                rows[:, ~valid] = 0.0
+                w[~valid] = 0.0
+                filled = False
+            if b < self.B:
+                x[:, b:] = 0.0
+                work.w[b:] = 0.0
             yield start, stop
 
     def log_joint(self, work: Workspace) -> None:
         """Write log w_k + log N(x | mu_k, Sigma_k) into ``work.R``."""
         if self.uses_phi:
-            self.family.fill(work.phi, self.D)
+            self.family.fill(work.padded_phi, self.D, self.B)
             np.matmul(self.theta, work.phi, out=work.R)
         x = work.phi[1 : self.D + 1]
         for k in self.centred:
@@ -111,15 +112,14 @@ class Kernel:
             work.R[k] *= -0.5
             work.R[k] += self._constant[k]
 
-    @staticmethod
-    def softmax(work: Workspace) -> Array:
-        """Turn log-joints into exp(log_joint - max), sums into ``work.total``; return log-norms."""
-        np.max(work.R, axis=0, out=work.peak)
-        np.subtract(work.R, work.peak, out=work.R)
-        # Where exp underflows it takes 10 to 60 times as long; 1e-304 is as good as nothing.
-        np.maximum(work.R, LOWEST, out=work.R)
-        np.exp(work.R, out=work.R)
-        np.matmul(work.ones[: len(work.R)], work.R, out=work.total)
+    def softmax(self, work: Workspace, *, entropy: bool = False) -> Array:
+        """Turn log-joints into exp(log_joint - peak), and return log-norms (B,).
+
+        ``work.total`` and, for the entropy, ``work.mean`` become what
+        :func:`dask_gmm.mixture.loops.softmax` says.
+        """
+        mean = work.mean if entropy else _NOTHING
+        loops.softmax(work.padded_R, self.K, self.B, work.peak, work.total, mean)
         log_norm: Array = np.log(work.total)
         log_norm += work.peak
         return log_norm
@@ -141,7 +141,12 @@ def check_finite(rows: Array, valid: npt.NDArray[np.bool_]) -> None:
         along = rows if rows.flags.c_contiguous else rows.T
         if float(np.vecdot(along, along).sum()) < FARTHEST**2:
             return
-        valid &= (np.abs(rows) < FARTHEST).all(axis=0)
+    valid &= ~_far(rows)
+
+
+def _far(rows: Array) -> npt.NDArray[np.bool_]:
+    """Tell which columns of ``rows`` (D, n) are not finite, or absurdly far."""
+    return np.asarray(~(np.abs(rows) < FARTHEST).all(axis=0))
 
 
 def centred_components(parameters: Parameters) -> npt.NDArray[np.bool_]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dask_gmm.mixture import loops
 from dask_gmm.mixture.arrays import AnyArray, Array
 from dask_gmm.mixture.kernel import Kernel
 from dask_gmm.mixture.parameters import Parameters
@@ -95,15 +96,15 @@ def predict(kernel: Kernel, block: RowBlock, wanted: Wanted) -> Prediction:
         valid[here] = work.valid[:b]
         kernel.log_joint(work)
         if labels is not None:
-            _most_probable(work, labels[here])
+            loops.most_probable(work.padded_R, K, kernel.B, work.peak, work.component)
+            labels[here] = work.component[:b]
         if only_labels:
             continue
-        shifted = work.R - work.R.max(axis=0) if uncertainty is not None else None
-        log_norm = kernel.softmax(work)
+        log_norm = kernel.softmax(work, entropy=wanted.uncertainty)
         if log_density is not None:
             log_density[here] = (log_norm + kernel.shared_quadratic(work))[:b]
-        if uncertainty is not None and shifted is not None:
-            uncertainty[here] = _entropy(work, shifted)[:b] / np.log(max(K, 2))
+        if uncertainty is not None:
+            uncertainty[here] = _entropy(work)[:b] / np.log(max(K, 2))
         if probabilities is not None:
             np.divide(work.R, work.total, out=work.R)
             probabilities[here] = work.R[:, :b].T
@@ -118,30 +119,16 @@ def score(blocks: Iterable[RowBlock], parameters: Parameters) -> Score:
         work = kernel.workspace()
         for start, stop in kernel.micro_blocks(block, work):
             kernel.log_joint(work)
-            shifted = work.R - work.R.max(axis=0)
-            log_density = kernel.softmax(work) + kernel.shared_quadratic(work)
+            log_density = kernel.softmax(work, entropy=True) + kernel.shared_quadratic(work)
             total = total + Score(
                 float(log_density @ work.w),
-                float(_entropy(work, shifted) @ work.w),
+                float(_entropy(work) @ work.w),
                 float(work.w.sum()),
                 stop - start - int(work.valid[: stop - start].sum()),
             )
     return total
 
 
-def _most_probable(work: Workspace, labels: AnyArray) -> None:
-    """Write the first component with the largest log-joint into ``labels`` (b,)."""
-    K = len(work.R)
-    np.max(work.R, axis=0, out=work.peak)
-    # argmax along the first axis walks columns. In small integers the first of equals is a maximum
-    # of falling ranks, which runs along rows: several times faster.
-    ranks = np.arange(K, 0, -1, dtype=labels.dtype)[:, None]
-    highest = (np.equal(work.R, work.peak) * ranks).max(axis=0)
-    np.subtract(K, highest[: len(labels)], out=labels, casting="unsafe")
-
-
-def _entropy(work: Workspace, shifted: Array) -> Array:
-    """Return the entropy (B,) of unnormalised responsibilities exp(shifted) with their sums."""
-    mean = np.einsum("kb,kb->b", shifted, work.R)
-    mean /= work.total
-    return np.maximum(np.log(work.total) - mean, 0.0)
+def _entropy(work: Workspace) -> Array:
+    """Return the entropy (B,) of the responsibilities that a softmax has left unnormalised."""
+    return np.maximum(np.log(work.total) - work.mean / work.total, 0.0)

@@ -19,7 +19,7 @@ from dask_gmm.run.quicklook import MAX_FEATURES, MAX_SIDE
 from dask_gmm.run.segment import ROWS
 
 #: A worker process that has imported everything and holds no data, and what its heap keeps.
-PROCESS_BYTES = 320 << 20
+PROCESS_BYTES = 430 << 20
 #: A Dask worker stops taking tasks at this share of its memory limit.
 USABLE = 0.8
 #: Memory that is freed in pieces smaller than this stays with the process (glibc's threshold).

@@ -59,8 +59,8 @@ class Family(ABC):
     def covariance_shape(self, K: int, D: int) -> tuple[int, ...]:
         """Return the shape of covariances, precision factors and scatter."""
 
-    def fill(self, phi: Array, D: int) -> None:  # noqa: B027 - tied has nothing to add
-        """Complete ``phi`` (Q, B), whose rows 0 to D already hold 1 and x."""
+    def fill(self, phi: Array, D: int, B: int) -> None:  # noqa: B027 - tied has nothing to add
+        """Complete B columns of a padded ``phi``, whose rows 0 to D already hold 1 and x."""
 
     @abstractmethod
     def precision_factors(self, covariances: Array) -> Array:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import blas, lapack
 
+from dask_gmm.mixture import loops
 from dask_gmm.mixture.arrays import AnyArray, Array, Indices
 from dask_gmm.mixture.families.base import BREAKDOWN, NUMERIC_FLOOR, Family, IllConditionedError
 
@@ -66,14 +67,9 @@ class Full(_Matrices):
     def covariance_shape(self, K: int, D: int) -> tuple[int, ...]:
         return (K, D, D)
 
-    def fill(self, phi: Array, D: int) -> None:
-        x = phi[1 : D + 1]
-        np.multiply(x, x, out=phi[D + 1 : 2 * D + 1])
-        start = 2 * D + 1
-        for i in range(D - 1):
-            stop = start + D - 1 - i
-            np.multiply(x[i], x[i + 1 :], out=phi[start:stop])
-            start = stop
+    def fill(self, phi: Array, D: int, B: int) -> None:
+        loops.squares(phi, D, B)
+        loops.cross_terms(phi, D, B)
 
     def precision_factors(self, covariances: Array) -> Array:
         return np.stack([_upper_factor(covariance) for covariance in covariances])

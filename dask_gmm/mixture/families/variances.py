@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dask_gmm.mixture import loops
 from dask_gmm.mixture.arrays import Array
 from dask_gmm.mixture.families.base import NUMERIC_FLOOR, Family, IllConditionedError
 
@@ -43,9 +44,8 @@ class Diag(_Variances):
     def covariance_shape(self, K: int, D: int) -> tuple[int, ...]:
         return (K, D)
 
-    def fill(self, phi: Array, D: int) -> None:
-        x = phi[1 : D + 1]
-        np.multiply(x, x, out=phi[D + 1 : 2 * D + 1])
+    def fill(self, phi: Array, D: int, B: int) -> None:
+        loops.squares(phi, D, B)
 
     def log_det_precision(self, U: Array, D: int) -> Array:
         return 2.0 * np.log(U).sum(axis=1)
@@ -105,14 +105,8 @@ class Spherical(_Variances):
     def covariance_shape(self, K: int, D: int) -> tuple[int, ...]:
         return (K,)
 
-    def fill(self, phi: Array, D: int) -> None:
-        x = phi[1 : D + 1]
-        if not x.flags.c_contiguous:  # row by row
-            np.vecdot(x.T, x.T, out=phi[D + 1])
-            return
-        np.multiply(x[0], x[0], out=phi[D + 1])
-        for feature in x[1:]:
-            phi[D + 1] += feature * feature
+    def fill(self, phi: Array, D: int, B: int) -> None:
+        loops.squared_norms(phi, D, B)
 
     def log_det_precision(self, U: Array, D: int) -> Array:
         return 2.0 * D * np.log(U)
