@@ -47,6 +47,8 @@ THIRD_PARTY = {
     "distributed": ("engine", "estimator", "inputs"),
     "threadpoolctl": ("engine", "run.record"),
     "zarr": ("data",),
+    "pyarrow": ("data",),
+    "fsspec": ("data",),
     "PIL": ("data", "run.report"),
     "pydantic": ("run.config",),
     "pydantic_core": ("run.config",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 from dask_gmm.data.objects import StoredObject
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class InputManifest:
-    """One input, described from metadata and from size and time of its chunks; none is decoded.
+    """One input, described from metadata and from size and time of what is stored; none is decoded.
+
+    Every kind of input has these; `ArrayManifest` and `TableManifest` say what else theirs has.
 
     Parameters
     ----------
@@ -20,51 +23,136 @@ class InputManifest:
         Kind of source, as in the configuration.
     path : str
         Absolute path of the input.
-    variable : str or None
-        Array inside a group.
     shape : tuple of int
-        Shape of the whole array, features included.
-    feature_axis : int or None
-        Axis of the features, not negative; None: one feature, every axis is leading.
+        Shape of the whole input, features included.
     n_features : int
         D.
     dtype : str
-        NumPy's name of the stored dtype, byte order included.
-    chunks : tuple of int
-        Chunk shape of the whole array (inside a shard: the inner chunk).
-    cell_shape : tuple of int
-        Leading shape of a full cell (the shard's, where the array is sharded).
+        NumPy's name of the dtype in which it is read, byte order included.
     n_cells : int
         Number of cells.
-    zarr_format : int
-        2 or 3.
     stored_bytes, decoded_bytes : int
-        Bytes of all chunks as stored, and of the array once decoded.
-    missing : tuple of str
-        Keys of absent chunks, which read as the fill value (only with `missing_chunks: fill`).
+        Bytes of what is read as stored, and once decoded.
     fingerprint : str
         See `fingerprint`.
     """
 
     kind: str
     path: str
-    variable: str | None
     shape: tuple[int, ...]
-    feature_axis: int | None
     n_features: int
     dtype: str
-    chunks: tuple[int, ...]
-    cell_shape: tuple[int, ...]
     n_cells: int
-    zarr_format: int
     stored_bytes: int
     decoded_bytes: int
-    missing: tuple[str, ...]
     fingerprint: str
+
+    @property
+    def copied(self) -> bool:
+        """Whether the rows of a cell do not lie in memory as they are decoded."""
+        raise NotImplementedError
+
+    @property
+    def joined_bytes(self) -> int | None:
+        """Most bytes carried through of a cell where results are joined to files; None: nowhere."""
+        return None
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row once decoded, with its weight."""
+        return self.decoded_bytes // (math.prod(self.shape) // self.n_features)
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as plain JSON values (tuples as lists)."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        plain = asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayManifest(InputManifest):
+    """A Zarr array.
+
+    Parameters
+    ----------
+    variable : str or None
+        Array inside a group.
+    feature_axis : int or None
+        Axis of the features, not negative; None: one feature, every axis is leading.
+    chunks : tuple of int
+        Chunk shape of the whole array (inside a shard: the inner chunk).
+    cell_shape : tuple of int
+        Leading shape of a full cell (the shard's, where the array is sharded).
+    zarr_format : int
+        2 or 3.
+    missing : tuple of str
+        Keys of absent chunks, which read as the fill value (only with `missing_chunks: fill`).
+    """
+
+    variable: str | None
+    feature_axis: int | None
+    chunks: tuple[int, ...]
+    cell_shape: tuple[int, ...]
+    zarr_format: int
+    missing: tuple[str, ...]
+
+    @property
+    def copied(self) -> bool:
+        """Whether the features lie between leading axes."""
+        return self.feature_axis is not None and 0 < self.feature_axis < len(self.shape) - 1
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """One file of a table: its name below the table's root, and what its footer says."""
+
+    name: str
+    row_groups: int
+    rows: int
+    stored_bytes: int
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """One column that is read: its type as stored, and how many features it gives."""
+
+    name: str
+    type: str
+    features: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableManifest(InputManifest):
+    """A table: files of row groups, taken as one.
+
+    Parameters
+    ----------
+    columns : tuple of TableColumn
+        Those that make the features, in their order.
+    weights : str or None
+        The column of weights.
+    largest_row_group : int
+        Rows.
+    kept_bytes : int
+        The most that a row group's columns hold, decoded, that are carried into the outputs.
+    files : tuple of TableFile
+        In order, those without rows too.
+    """
+
+    columns: tuple[TableColumn, ...]
+    weights: str | None
+    largest_row_group: int
+    kept_bytes: int
+    files: tuple[TableFile, ...]
+
+    @property
+    def copied(self) -> bool:
+        """Columns are always turned into rows."""
+        return True
+
+    @property
+    def joined_bytes(self) -> int:
+        """Results are joined, and the columns to be kept with them."""
+        return self.kept_bytes
 
 
 def fingerprint(documents: Mapping[str, bytes], objects: Mapping[str, StoredObject]) -> str:

@@ -125,17 +125,14 @@ class StoredLeaf:
     """A leaf of stored data: its task opens the cells itself."""
 
     def __init__(self, source: Source, cells: Sequence[int]) -> None:
-        self.source, self.cells = source, cells
+        self.source, self.cells = source.part(cells), cells
 
     def __call__(self) -> Iterator[Cell]:
         """Yield the cells in order."""
         return read_cells(self.source, self.cells)
 
     def __str__(self) -> str:
-        first, last = (self.source.grid.coordinates(self.cells[i]) for i in (0, -1))
-        which = f"chunk {first}" if first == last else f"chunks {first} to {last}"
-        path = getattr(self.source, "path", None)
-        return which if path is None else f"{path}: {which} of the leading axes"
+        return self.source.where(self.cells[0], self.cells[-1])
 
 
 def _tree_sum(parts: list[Delayed], key: str) -> Delayed:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dask_gmm.errors import ConfigurationError
+from dask_gmm.run.config.sections import Outputs
+
 
 @dataclass(frozen=True)
 class Form:
@@ -19,18 +22,38 @@ class Form:
     dtype : dtype
     masked : float
         What stands where a row does not take part.
+    columns : tuple of str
+        What its columns are called in a table.
     """
 
     trailing: tuple[int, ...]
     dtype: npt.DTypeLike
     masked: float
+    columns: tuple[str, ...]
 
 
 def forms(K: int) -> dict[str, Form]:
     """Return the form of every output of a mixture of K components, by name."""
+    probabilities = tuple(f"p_{k}" for k in range(1, K + 1))
     return {
-        "labels": Form((), np.min_scalar_type(K), 0),
-        "probabilities": Form((K,), np.float32, np.nan),
-        "uncertainty": Form((), np.float32, np.nan),
-        "log_density": Form((), np.float64, np.nan),
+        "labels": Form((), np.min_scalar_type(K), 0, ("label",)),
+        "probabilities": Form((K,), np.float32, np.nan, probabilities),
+        "uncertainty": Form((), np.float32, np.nan, ("uncertainty",)),
+        "log_density": Form((), np.float64, np.nan, ("log_density",)),
     }
+
+
+def check_columns(outputs: Outputs, K: int) -> None:
+    """Refuse columns to be kept that would stand in a table of results twice.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    taken = {column for name in outputs.written() for column in forms(K)[name].columns}
+    clash = [name for name in outputs.keep if name in taken or outputs.keep.count(name) > 1]
+    if clash:
+        raise ConfigurationError(
+            f"outputs.keep: the column {clash[0]!r} would stand in the results twice; leave it "
+            "out, or rename it in the input"
+        )

@@ -19,6 +19,7 @@ from dask_gmm.run import logs
 from dask_gmm.run.clock import Clock
 from dask_gmm.run.config import Config
 from dask_gmm.run.directory import RunDirectory, disk_errors
+from dask_gmm.run.forms import check_columns
 from dask_gmm.run.standing import stands_by_configuration, stands_by_data
 
 if TYPE_CHECKING:
@@ -116,13 +117,19 @@ def run_id(config: Config, manifest: InputManifest) -> str:
 
 
 def _opened(config: Config) -> tuple[Source, InputManifest]:
+    check_columns(config.outputs, config.model.n_components)
     where = config.source
+    paths = config.paths(datetime.now()).sources
     source = open_source(
         where.kind,
-        str(config.paths(datetime.now()).source),
+        paths[0] if len(paths) == 1 else paths,
         variable=where.variable,
         feature_axis=where.feature_axis,
         missing_chunks=where.missing_chunks,
+        columns=where.columns,
+        weights=where.weights,
+        keep=config.outputs.keep,
+        storage_options=where.storage_options,
     )
     return source, source.manifest()
 
@@ -143,7 +150,9 @@ def _worked(job: Job, directory: RunDirectory, clock: Clock) -> dict[str, Any]:
     """Do the work in a directory that is held; return the manifest."""
     from dask_gmm.run.work import carry_out
 
-    names = (*FILES, *(output.path for output in job.config.outputs.written().values()))
+    # Outputs of a table may share a path.
+    paths = dict.fromkeys(output.path for output in job.config.outputs.written().values())
+    names = (*FILES, *paths)
     with disk_errors(directory.path):
         directory.begin(names)
     manifest = carry_out(job, directory.partial, clock, logs.settings())

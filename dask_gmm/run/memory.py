@@ -39,8 +39,12 @@ class Load:
     n_features, itemsize : int
     read_ahead : bool
         Whether a leaf has several cells, of which one is read while another is worked on.
+    row_bytes : int
+        Of a row as it is read, with its weight.
     copied : bool
         Whether the rows of a cell do not lie in memory as they are stored.
+    joined_bytes : int or None
+        Where results are joined to files: of the columns carried through, the most in one cell.
     pictured : bool
         Whether pixels are handed on for the report.
     n_leaves, sample_rows : int
@@ -57,7 +61,9 @@ class Load:
     n_features: int
     itemsize: int
     read_ahead: bool
+    row_bytes: int
     copied: bool
+    joined_bytes: int | None
     pictured: bool
     n_leaves: int
     sample_rows: int
@@ -69,16 +75,18 @@ class Load:
     @property
     def worker_bytes(self) -> int:
         """Bytes of a worker: its process, a task per thread, and results that wait to be added."""
-        tasks = (self._survey, self._start, self._e_step, self._segmentation)
+        tasks = (self._survey, self._start, self._e_step, self._segmentation, self._joining)
         return PROCESS_BYTES + self.threads * max(tasks) + self._waiting
 
     def with_rows(self, rows: int) -> Load:
         """Return the load of the same data in chunks of so many rows."""
-        return replace(self, rows=rows, read_ahead=True, n_leaves=max(self.n_leaves, FAN_IN))
+        joined = self.joined_bytes and -(-self.joined_bytes * rows // self.rows)
+        n_leaves = max(self.n_leaves, FAN_IN)
+        return replace(self, rows=rows, read_ahead=True, joined_bytes=joined, n_leaves=n_leaves)
 
     @property
     def _cell(self) -> int:
-        return self.rows * self.n_features * self.itemsize
+        return self.rows * self.row_bytes
 
     @property
     def _reading(self) -> int:
@@ -121,6 +129,14 @@ class Load:
             cells = self._reading
         work = workspace_bytes(self.family, K, self.n_features)
         return cells + self.rows * (sum(held) + encoded) + slices + work
+
+    @property
+    def _joining(self) -> int:
+        """Results of a cell as they were left, as columns and encoded; and what is carried."""
+        if self.joined_bytes is None:
+            return 0
+        held = self.rows * sum(_row_bytes(self.outputs, self.n_components))
+        return 4 * held + 4 * self.joined_bytes
 
     @property
     def _waiting(self) -> int:

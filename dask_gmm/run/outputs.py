@@ -1,39 +1,77 @@
-"""The arrays that a run writes: created, checked to be complete, and described."""
+"""The outputs of a run: created, checked to be complete, finished, and described."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dask_gmm.data.grid import Grid
-from dask_gmm.data.sinks import Sink
-from dask_gmm.data.sinks.zarr import ZarrSink
-from dask_gmm.errors import RunFailedError
+from dask_gmm.data.grid import Cells
+from dask_gmm.data.sinks import Sink, Unfinished
+from dask_gmm.data.sources import Source
+from dask_gmm.engine.passes import Passes
+from dask_gmm.errors import ConfigurationError, RunFailedError
+from dask_gmm.run.config import Config
 from dask_gmm.run.config.sections import Output
-from dask_gmm.run.forms import forms
+from dask_gmm.run.forms import Form, forms
 from dask_gmm.run.segment import Segmented
 
 
-def create_sinks(
-    folder: Path, written: Mapping[str, Output], grid: Grid, K: int
-) -> dict[str, Sink]:
-    """Create the arrays below ``folder``, ready to be written cell by cell."""
-    form = forms(K)
+def create_sinks(folder: Path, config: Config, source: Source, K: int) -> dict[str, Sink]:
+    """Create the outputs below ``folder``, ready to be written cell by cell.
+
+    Returns
+    -------
+    dict of str to Sink
+        By the outputs' names, in the contract's order.
+    """
+    written = config.outputs.written()
+    together = dict[tuple[str, str], list[str]]()
+    for name, output in written.items():
+        together.setdefault((config.output_kind(name), output.path), []).append(name)
+    sinks = dict[str, Sink]()
+    for (kind, path), names in together.items():
+        own = {name: forms(K)[name] for name in names}
+        sinks |= _CREATE[kind](folder / path, own, source, config.outputs.keep)
+    return {name: sinks[name] for name in written}
+
+
+def _zarr_sinks(
+    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str]
+) -> Mapping[str, Sink]:
+    from dask_gmm.data.grid import Grid
+    from dask_gmm.data.sinks.zarr import ZarrSink
+
+    grid = source.grid
+    if not isinstance(grid, Grid):
+        raise ConfigurationError(f"{path}: a table's results are no Zarr array; allowed: parquet")
     return {
         name: ZarrSink.create(
-            folder / output.path,
-            grid,
-            form[name].trailing,
-            form[name].dtype,
-            form[name].masked,
-            {"dask_gmm": name},
+            path, grid, form.trailing, form.dtype, form.masked, {"dask_gmm": name}
         )
-        for name, output in written.items()
+        for name, form in own.items()
     }
+
+
+def _parquet_sinks(
+    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str]
+) -> Mapping[str, Sink]:
+    from dask_gmm.data.sinks.parquet import Part, create_parquet_sinks
+    from dask_gmm.data.sources.parquet import ParquetSource
+
+    if not isinstance(source, ParquetSource):
+        raise ConfigurationError(f"{path}: an array's results are no table; allowed: zarr")
+    parts = [Part(name, form.columns, np.dtype(form.dtype)) for name, form in own.items()]
+    return create_parquet_sinks(path, parts, source, keep)
+
+
+_CREATE: dict[str, Callable[..., Mapping[str, Sink]]] = {
+    "zarr": _zarr_sinks,
+    "parquet": _parquet_sinks,
+}
 
 
 def require_complete(sinks: Mapping[str, Sink]) -> None:
@@ -52,8 +90,27 @@ def require_complete(sinks: Mapping[str, Sink]) -> None:
             )
 
 
+def finish_outputs(sinks: Mapping[str, Sink], passes: Passes) -> None:
+    """Do what is still to be done when every cell is there, where passes run.
+
+    Raises
+    ------
+    RunFailedError, InputDataError
+    """
+    unfinished = list(dict.fromkeys(each for sink in sinks.values() for each in sink.to_finish()))
+    pieces = [piece for each in unfinished for piece in each.batches()]
+    if pieces:
+        passes.map("join", _join, pieces)
+    for each in unfinished:
+        each.discard_parts()
+
+
+def _join(piece: Unfinished) -> None:
+    piece.join()
+
+
 def describe_outputs(
-    written: Mapping[str, Output], grid: Grid, K: int, segmented: Segmented
+    written: Mapping[str, Output], grid: Cells, K: int, segmented: Segmented
 ) -> dict[str, dict[str, Any]]:
     """Return what the manifest says of every output, checksum included.
 

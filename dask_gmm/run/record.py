@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from dask_gmm.run.job import Job
     from dask_gmm.run.work import Findings
 
-_PACKAGES = ("numpy", "scipy", "dask", "distributed", "zarr", "scikit-learn", "safetensors")
+_PACKAGES = (
+    "numpy",
+    "scipy",
+    "dask",
+    "distributed",
+    "zarr",
+    "pyarrow",
+    "scikit-learn",
+    "safetensors",
+)
 
 
 def manifest_of(job: Job, found: Findings, clock: Clock) -> dict[str, Any]:
@@ -108,9 +117,10 @@ def history_of(found: Findings, seconds: Sequence[float]) -> list[dict[str, Any]
 def _shown_input(job: Job) -> dict[str, Any]:
     """Return the input's manifest; what came from the environment as the ``${NAME}`` written."""
     shown = job.plan.manifest.to_json()
-    written, source = job.config.redacted()["source"], job.config.source
+    written = job.config.redacted()["source"]
+    found = job.config.source.model_dump(mode="json")
     for key in ("path", "variable"):
-        if written[key] != getattr(source, key):
+        if written[key] != found[key]:
             shown[key] = written[key]
     return shown
 

@@ -109,10 +109,10 @@ def survey_stage(config: Config, source: Source, plan: RunPlan, readings: Readin
 def _where_invalid(source: Source, plan: RunPlan, seen: Survey) -> str:
     row = seen.first_invalid or 0
     position = tuple(int(i) for i in np.unravel_index(row, source.grid.shape))
-    chunk = tuple(i // n for i, n in zip(position, source.grid.chunks, strict=True))
     return (
         f"{plan.manifest.path}: {seen.n_invalid:,} of {seen.n_rows:,} rows hold NaN, infinity or "
-        f"absurdly large values, the first at {position} in chunk {chunk} of the leading axes; "
+        f"absurdly large values, the first at {position} in "
+        f"{source.where(source.grid.cell_of(row))}; "
         "mend the data, or set source.on_invalid: mask"
     )
 
@@ -123,7 +123,7 @@ def start_stage(config: Config, source: Source, readings: Readings, seen: Survey
     kind = family(model.covariance_type)
     unit = seen.moments.deviations if config.standardize else np.ones(source.n_features)
     frame = Frame.of_sample(seen.sample.rows, unit=unit, isotropic=kind.isotropic)
-    reg_covar = floor_in_model_frame(model.reg_covar, source.dtype, unit)
+    reg_covar = floor_in_model_frame(model.reg_covar, source.feature_dtypes, unit)
     plan = StartPlan(
         model.covariance_type,
         model.n_components,
@@ -145,17 +145,19 @@ def start_stage(config: Config, source: Source, readings: Readings, seen: Survey
     return Started(plan, reg_covar, tuple(fitted), best_start(fitted))
 
 
-def floor_in_model_frame(reg_covar: float | str, dtype: np.dtype[np.generic], unit: Array) -> Array:
+def floor_in_model_frame(
+    reg_covar: float | str, dtypes: Sequence[np.dtype[np.generic]], unit: Array
+) -> Array:
     """Return the variance floor (D,) in model-frame units.
 
     ``auto`` is, for integers, the variance of their rounding, 1/12 in original units: a component
-    cannot be narrower than the step it was measured in. For other data it is 1e-6.
+    cannot be narrower than the step it was measured in. For other data it is 1e-6. Every feature
+    goes by its own dtype, (D,) as stored.
     """
     if reg_covar != "auto":
         return np.full(len(unit), float(reg_covar))
-    if dtype.kind in "iub":
-        return np.asarray(1.0 / 12.0 / unit**2)
-    return np.full(len(unit), DEFAULT_REG_COVAR)
+    steps = np.array([dtype.kind in "iub" for dtype in dtypes])
+    return np.where(steps, 1.0 / 12.0 / unit**2, DEFAULT_REG_COVAR)
 
 
 def fit_stage(

@@ -97,7 +97,8 @@ def _print_classes(manifest: dict[str, Any], console: Console) -> None:
     if D > _SHOWN:
         title += f" of the first {_SHOWN} of {D} features"
     table = Table(title=title, title_justify="left")
-    pictured = manifest["inputs"][0]["dtype"].endswith("u1") and D == 3
+    read = manifest["inputs"][0]
+    pictured = read["dtype"].endswith("u1") and D == 3 and read["kind"] != "parquet"
     for heading in ("label", "weight", "rows", *names):
         table.add_column(_plain(heading), justify="right", no_wrap=True)
     if pictured:

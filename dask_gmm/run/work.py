@@ -21,7 +21,7 @@ from dask_gmm.run.config import Config
 from dask_gmm.run.config.yaml_writer import to_yaml
 from dask_gmm.run.directory import RunDirectory, disk_errors
 from dask_gmm.run.job import Job
-from dask_gmm.run.outputs import create_sinks, require_complete
+from dask_gmm.run.outputs import create_sinks, finish_outputs, require_complete
 from dask_gmm.run.quicklook import Quicklook, QuicklookPlan
 from dask_gmm.run.segment import Segmented
 from dask_gmm.run.stages import (
@@ -121,9 +121,10 @@ def go_through_stages(job: Job, folder: Path, clock: Clock, workers: Workers) ->
     mixture, narrow = final_mixture(started, solution)
     look = QuicklookPlan.for_shape(source.grid.shape, source.n_features)
     with clock.step("segment and write"), disk_errors(folder):
-        sinks = create_sinks(folder, config.outputs.written(), source.grid, mixture.K)
+        sinks = create_sinks(folder, config, source, mixture.K)
         segmented = segment_stage(passes, mixture, sinks, look)
         require_complete(sinks)
+        finish_outputs(sinks, passes)
     picture = None if look is None else look.assemble(segmented.pieces)
     counted = {"survey": n_survey, "em": n_em, "predict": passes.n_passes - n_survey - n_em}
     return Findings(seen, started, solution, mixture, narrow, segmented, counted, picture)

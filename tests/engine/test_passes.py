@@ -26,6 +26,13 @@ class Numbers:
     def grid(self):
         return Grid((self.n,), (1,))
 
+    def part(self, cells):
+        return self
+
+    def where(self, first, last):
+        place = f"chunk ({first},)" if first == last else f"chunks ({first},) to ({last},)"
+        return f"{self.path}: {place} of the leading axes"
+
     def read(self, cell):
         self.reads.append(cell)
         if cell == 13:

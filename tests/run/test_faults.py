@@ -92,7 +92,8 @@ def test_invalid_rows_may_be_refused(project, dask_gmm, value):
     code, _, err = dask_gmm("run", project.config(source={"on_invalid": "error"}))
     assert code == 3
     assert f"error: {project.path}/data/toy.zarr: 1 of 2,400 rows hold NaN, infinity" in err
-    assert "the first at (25, 50) in chunk (1, 2)" in err
+    chunk = f"{project.path}/data/toy.zarr: chunk (1, 2) of the leading axes"
+    assert f"the first at (25, 50) in {chunk};" in err
     assert has_no_result(project)
     assert dask_gmm("run", project.config())[0] == 0
 

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy.typing as npt
+
+
+class Unfinished(Protocol):
+    """What is still to be done when every cell is there; equal values are the same work."""
+
+    def batches(self) -> Sequence[Unfinished]:
+        """Cut the work into pieces, each for one task."""
+
+    def join(self) -> None:
+        """Do a piece of it; what is done already is left as it is.
+
+        Raises
+        ------
+        RunFailedError
+        """
+
+    def discard_parts(self) -> None:
+        """Remove what was needed on the way, when all pieces are done."""
 
 
 class Sink(Protocol):
@@ -21,3 +40,6 @@ class Sink(Protocol):
 
     def missing_cells(self) -> list[int]:
         """Return the cells that are not there yet."""
+
+    def to_finish(self) -> Sequence[Unfinished]:
+        """Return what is to be done when every cell is there: nothing, where cells are files."""

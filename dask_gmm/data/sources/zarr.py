@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_gmm.data.grid import Block, Grid
-from dask_gmm.data.manifest import InputManifest, fingerprint
+from dask_gmm.data.manifest import ArrayManifest, fingerprint
 from dask_gmm.data.objects import find_objects, storage_fault
 from dask_gmm.data.zarr_hierarchy import locate_array
 from dask_gmm.data.zarr_layout import (
@@ -111,6 +111,22 @@ class ZarrSource:
         """Of the values that `read` returns: as stored, but uint8 for booleans."""
         return np.dtype(np.uint8) if self.layout.dtype.kind == "b" else self.layout.dtype
 
+    @property
+    def feature_dtypes(self) -> tuple[np.dtype[Any], ...]:
+        """(D,), as stored."""
+        return (self.layout.dtype,) * self.n_features
+
+    def part(self, cells: Sequence[int]) -> ZarrSource:
+        """Return what a task needs that reads only these cells: the whole value, it is small."""
+        return self
+
+    def where(self, first: int, last: int | None = None) -> str:
+        """Name a run of cells: the path, and the chunks' places along the leading axes."""
+        place = f"chunk {self.grid.coordinates(first)}"
+        if last not in (None, first):
+            place = f"chunks {self.grid.coordinates(first)} to {self.grid.coordinates(last)}"
+        return f"{self.path}: {place} of the leading axes"
+
     def read(self, cell: int) -> Block:
         """Read one cell as rows.
 
@@ -145,7 +161,7 @@ class ZarrSource:
             return Block(values.reshape(-1, 1))
         return Block(np.moveaxis(values, self.feature_axis, -1).reshape(-1, self.n_features))
 
-    def manifest(self) -> InputManifest:
+    def manifest(self) -> ArrayManifest:
         """Describe the array from its metadata and the sizes of its chunks; reads none.
 
         Raises
@@ -161,7 +177,7 @@ class ZarrSource:
         missing = tuple(key for key in keys if key not in stored)
         self._refuse("missing", () if self.fill_missing else missing, len(keys))
         self._refuse("empty (0 bytes)", [k for k in stored if not stored[k].size], len(keys))
-        return InputManifest(
+        return ArrayManifest(
             kind="zarr",
             path=self.path,
             variable=self.variable,

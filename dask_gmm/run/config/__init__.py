@@ -22,6 +22,7 @@ from pydantic import Field, PrivateAttr, ValidationError
 from dask_gmm.errors import ConfigurationError
 from dask_gmm.run.config.document import KeyPath
 from dask_gmm.run.config.environment import substitute
+from dask_gmm.run.config.misfits import misfits
 from dask_gmm.run.config.overrides import apply_override
 from dask_gmm.run.config.problems import Judge, Problem, report
 from dask_gmm.run.config.sections import (
@@ -49,14 +50,16 @@ class RunPaths:
 
     Attributes
     ----------
-    run_dir, source
-        The run's directory and the data that it reads.
+    run_dir
+        The run's directory.
+    sources
+        The data that it reads: absolute paths, globs among them, and URLs as they are.
     outputs
         Where each output is written, by its name in the configuration.
     """
 
     run_dir: Path
-    source: Path
+    sources: tuple[str, ...]
     outputs: Mapping[str, Path]
 
 
@@ -111,7 +114,15 @@ class Config(Section):
         run_dir = self._absolute(expand_placeholders(self.run_dir, self.name, started))
         written = self.outputs.written()
         outputs = {name: run_dir / output.path for name, output in written.items()}
-        return RunPaths(run_dir, self._absolute(self.source.path), outputs)
+        path = self.source.path
+        sources = (path,) if isinstance(path, str) else path
+        located = (each if "://" in each else str(self._absolute(each)) for each in sources)
+        return RunPaths(run_dir, tuple(located), outputs)
+
+    def output_kind(self, name: str) -> str:
+        """Return the storage format of an output."""
+        kind: str = getattr(self.outputs, name).kind
+        return self.source.kind if kind == "same" else kind
 
     def redacted(self) -> dict[str, Any]:
         """Return the configuration with all defaults as plain values that may be shown and stored.
@@ -184,7 +195,7 @@ def load_config(
     else:
         config._directory = Path(os.path.normpath(Path.cwd() / (directory or ".")))
         config._templates = substitution.templates
-        problems += _misplaced(config, judge)
+        problems += [*_misplaced(config, judge), *misfits(config, judge)]
     if problems:
         raise ConfigurationError(report(problems, document))
     return config
@@ -199,15 +210,18 @@ def config_schema() -> dict[str, Any]:
 def _misplaced(config: Config, judge: Judge) -> list[Problem]:
     """Refuse a run_dir whose clearing could destroy the input or the user's other files."""
     paths = config.paths(datetime.now())
-    run_dir, source = paths.run_dir, paths.source
+    run_dir = paths.run_dir
     if config.directory.is_relative_to(run_dir):
         return [
             judge.refused(
                 ("run_dir",), "a directory of its own, below or beside the working directory"
             )
         ]
-    if source.is_relative_to(run_dir) or run_dir.is_relative_to(source):
-        return [judge.refused(("run_dir",), "a directory apart from source.path")]
+    for path in paths.sources:
+        # Whatever a glob matches lies below the part in front of its first wildcard.
+        source = Path(re.split(r"[*?\[]", path)[0])
+        if source.is_relative_to(run_dir) or run_dir.is_relative_to(source):
+            return [judge.refused(("run_dir",), "a directory apart from source.path")]
     return []
 
 

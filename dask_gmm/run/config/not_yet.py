@@ -5,7 +5,6 @@ Whoever builds a feature deletes its line here and widens its type in `sections`
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -40,10 +39,6 @@ def _given(value: Any) -> bool:
     return value is not None
 
 
-def _filled(value: Any) -> bool:
-    return isinstance(value, dict | list) and len(value) > 0
-
-
 def _a_list(value: Any) -> bool:
     return isinstance(value, list)
 
@@ -56,25 +51,14 @@ def _number_or_list(value: Any) -> bool:
     return isinstance(value, int | float | list) and not isinstance(value, bool)
 
 
-def _several_or_remote(path: Any) -> bool:
-    remote_or_glob = r"[A-Za-z][A-Za-z0-9+.-]*://|.*[*?[]"
-    return isinstance(path, list) or (
-        isinstance(path, str) and re.match(remote_or_glob, path) is not None
-    )
-
-
-_KINDS = ("ome-zarr", "geotiff", "image", "nifti", "netcdf", "parquet", "npy")
+_KINDS = ("ome-zarr", "geotiff", "image", "nifti", "netcdf", "npy")
 _BATCH_CLUSTERS = ("slurm", "pbs", "lsf", "htcondor")
 _OTHER_CLUSTERS = ("address", "scheduler-file", "kubernetes", "gateway", "class")
 
 NOT_YET = (
-    NotYet("source.kind", "zarr", words=_KINDS),
-    NotYet("source.path", "one local path", when=_several_or_remote),
-    NotYet("source.columns", "null", when=_given),
-    NotYet("source.weights", "null", when=_given),
+    NotYet("source.kind", "zarr or parquet", words=_KINDS),
     NotYet("source.mask", "null", when=_given),
     NotYet("source.nodata", "auto or null", when=_number_or_list),
-    NotYet("source.storage_options", "{}", when=_filled),
     NotYet("features", "null", when=_given),
     NotYet("model.n_components", "one integer", when=_a_list),
     NotYet("model.covariance_type", "one of full, tied, diag, spherical", when=_a_list),
@@ -85,13 +69,12 @@ NOT_YET = (
     NotYet("classes.order", "weight", when=_a_mapping),
     NotYet("classes.band", "order: weight", when=_given),
     NotYet("classes.align_to", "order: weight", when=_given),
-    NotYet("outputs.labels.kind", "same or zarr", words=_KINDS),
-    NotYet("outputs.probabilities.kind", "same or zarr", words=_KINDS),
+    NotYet("outputs.labels.kind", "same, zarr or parquet", words=_KINDS),
+    NotYet("outputs.probabilities.kind", "same, zarr or parquet", words=_KINDS),
     NotYet("outputs.probabilities.dtype", "float32", words=("uint8",)),
     NotYet("outputs.probabilities.top", "null", when=_given),
-    NotYet("outputs.uncertainty.kind", "same or zarr", words=_KINDS),
-    NotYet("outputs.log_density.kind", "same or zarr", words=_KINDS),
-    NotYet("outputs.keep", "[]", when=_filled),
+    NotYet("outputs.uncertainty.kind", "same, zarr or parquet", words=_KINDS),
+    NotYet("outputs.log_density.kind", "same, zarr or parquet", words=_KINDS),
     NotYet("cluster.kind", "local or threads", words=_BATCH_CLUSTERS + _OTHER_CLUSTERS),
 )
 

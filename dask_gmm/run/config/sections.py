@@ -11,10 +11,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
-from dask_gmm.run.config.values import AtLeastOne, ByteSize, OutputPath, Text, refusal
+from dask_gmm.run.config.values import AtLeastOne, ByteSize, OutputPath, Text, Texts, refusal
 
 #: Readings of the data that no run can do without: the survey, one step of EM, the segmentation.
 FEWEST_PASSES = 3
+#: Kinds of output that may be columns of the same files, where the source is a table.
+MAY_SHARE = {"same", "parquet"}
 
 
 class Section(BaseModel):
@@ -32,18 +34,18 @@ class Section(BaseModel):
 class Source(Section):
     """What is read."""
 
-    kind: Literal["zarr"] = Field(examples=["zarr"])
+    kind: Literal["zarr", "parquet"] = Field(examples=["zarr"])
     """The storage format."""
-    path: Text = Field(examples=["data/image.zarr"])
-    """Where it lies, relative to the working directory or -C DIR."""
+    path: Text | Texts = Field(examples=["data/image.zarr"])
+    """Where it lies, relative to the working directory or -C DIR; a table also: URL, glob, list."""
     variable: Text | None = None
     """The array inside a group."""
     feature_axis: int | Text | None = -1
     """The axis of the features, by number or name; null: one feature, every axis is a row axis."""
-    columns: None = None
-    """Parquet columns, or bands by name or number."""
-    weights: None = None
-    """A column, or an array of the same leading shape."""
+    columns: Texts | None = None
+    """The columns of a table that are features; null: all of numbers but the weights."""
+    weights: Text | None = None
+    """The column of a table that holds row weights."""
     mask: None = None
     """An array that says which rows to keep."""
     nodata: Literal["auto"] | None = "auto"
@@ -109,10 +111,10 @@ class Classes(Section):
 class Output(Section):
     """One array that is written."""
 
-    kind: Literal["same", "zarr"] = "same"
+    kind: Literal["same", "zarr", "parquet"] = "same"
     """The storage format; same: as the source."""
     path: OutputPath = Field(examples=["NAME.zarr"])
-    """Where it is written, inside run_dir."""
+    """Where it is written, inside run_dir; outputs of a table may share one set of files."""
 
 
 class Probabilities(Output):
@@ -122,6 +124,11 @@ class Probabilities(Output):
     """The number format."""
     top: None = None
     """Write only the m most probable classes."""
+
+
+def apart_from(name: str) -> str:
+    """Say what is allowed where an output would lie where another does."""
+    return f"a path apart from that of outputs.{name}"
 
 
 class Outputs(Section):
@@ -135,8 +142,8 @@ class Outputs(Section):
     """Entropy / log K."""
     log_density: Output | None = None
     """The logarithm of the mixture's density."""
-    keep: Annotated[tuple[str, ...], Strict(False)] = ()
-    """Columns carried through from a table."""
+    keep: Annotated[tuple[Text, ...], Strict(False)] = ()
+    """Columns carried through from a table, into every set of files."""
 
     @field_validator("labels", "probabilities", "uncertainty", "log_density")
     @classmethod
@@ -145,8 +152,9 @@ class Outputs(Section):
         for name, other in info.data.items():
             if output is not None and isinstance(other, Output):
                 pair = [spec.path.casefold().split("/") for spec in (output, other)]
-                if all(a == b for a, b in zip(*pair, strict=False)):
-                    raise refusal(f"a path apart from that of outputs.{name}", "path")
+                shared = output.path == other.path and {output.kind, other.kind} <= MAY_SHARE
+                if not shared and all(a == b for a, b in zip(*pair, strict=False)):
+                    raise refusal(apart_from(name), "path")
         return output
 
     def written(self) -> dict[str, Output]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 RUN_FILES = (
@@ -91,6 +91,9 @@ Text: TypeAlias = Annotated[
     str, Field(min_length=1), AfterValidator(_printable), _allowed("a text of printable characters")
 ]
 """A name or path: not empty, without control characters."""
+
+Texts: TypeAlias = Annotated[tuple[Text, ...], Strict(False), Field(min_length=1)]
+"""A list of names or paths, at least one."""
 
 RunName: TypeAlias = Annotated[
     str,

@@ -165,7 +165,7 @@ def test_paths_are_absolute_and_filled_in(path, tmp_path):
     )
     paths = config.paths(datetime(2026, 11, 23, 14, 5, 9))
     assert paths.run_dir == tmp_path / "runs" / "test-2026-11-23T140509"
-    assert paths.source == tmp_path / "data" / "picture.zarr"
+    assert paths.sources == (str(tmp_path / "data" / "picture.zarr"),)
     assert paths.outputs == {"labels": paths.run_dir / "l.zarr"}
     assert load_config(path).directory == Path.cwd()
 

@@ -66,8 +66,14 @@ def refusal(path, override):
         ("run_dir=data/picture.zarr/runs", "allowed a directory apart from source.path"),
         ("source.path=''", "source.path: found ''; allowed a text"),
         ('source.path="a\\0"', "allowed a text of printable characters"),
-        ("source.kind=zar", "source.kind: found 'zar'; allowed zarr; did you mean zarr?"),
-        ("source.kind=geotif", "found 'geotif'; allowed zarr; did you mean geotiff?"),
+        (
+            "source.kind=zar",
+            "source.kind: found 'zar'; allowed one of zarr, parquet; did you mean zarr?",
+        ),
+        (
+            "source.kind=geotif",
+            "found 'geotif'; allowed one of zarr, parquet; did you mean geotiff?",
+        ),
         (
             "source.feature_axis=1.5",
             "allowed an integer, a text of printable characters or null",
@@ -171,13 +177,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_lines(path):
 @pytest.mark.parametrize(
     ("override", "key"),
     [
-        *[(f"source.kind={kind}", "source.kind") for kind in ("ome-zarr", "parquet", "npy")],
-        ("source={kind: parquet, path: x, columns: [a]}", "source.kind"),
-        ("source.path=[a.zarr, b.zarr]", "source.path"),
-        ("source.path='data/*.zarr'", "source.path"),
-        ("source.path=s3://bucket/a.zarr", "source.path"),
-        ("source.columns=[red]", "source.columns"),
-        ("source.weights=w", "source.weights"),
+        *[(f"source.kind={kind}", "source.kind") for kind in ("ome-zarr", "npy")],
         ("source.mask={path: mask.zarr, keep: nonzero}", "source.mask"),
         ("source.nodata=0", "source.nodata"),
         ("source.nodata=[0, 255]", "source.nodata"),
@@ -194,7 +194,6 @@ def test_all_problems_are_told_at_once_in_the_order_of_lines(path):
         ("outputs.labels={kind: geotiff, path: a.tif}", "outputs.labels.kind"),
         ("outputs.probabilities={path: p, dtype: uint8}", "outputs.probabilities.dtype"),
         ("outputs.probabilities={path: p, top: 3}", "outputs.probabilities.top"),
-        ("outputs.keep=[id]", "outputs.keep"),
         ("cluster={kind: slurm, queue: short}", "cluster.kind"),
         ("cluster={kind: address, address: 'tcp://127.0.0.1:8786'}", "cluster.kind"),
     ],
@@ -202,6 +201,24 @@ def test_all_problems_are_told_at_once_in_the_order_of_lines(path):
 def test_what_is_not_built_yet_is_refused_not_ignored(path, override, key):
     line = refusals(path, override)[0].removeprefix(f"--set {override}: ")
     assert re.match(rf"{re.escape(key)}: found .*, not supported in this version; allowed ", line)
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("source.path=[a.zarr, b.zarr]", "source.path"),
+        ("source.path='data/*.zarr'", "source.path"),
+        ("source.path=s3://bucket/a.zarr", "source.path"),
+        ("source.columns=[red]", "source.columns"),
+        ("source.weights=w", "source.weights"),
+        ("source.storage_options={anon: true}", "source.storage_options"),
+        ("outputs.keep=[id]", "outputs.keep"),
+        ("outputs.labels={kind: parquet, path: labels}", "outputs.labels.kind"),
+    ],
+)
+def test_what_is_of_tables_is_refused_for_arrays(path, override, key):
+    line = refusals(path, override)[0]
+    assert re.search(rf": {re.escape(key)}: found .*; allowed .*source\.kind is ", line)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,59 @@
+"""Keys that are right by themselves and do not go together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dask_gmm.run.config.problems import Judge, Problem
+from dask_gmm.run.config.sections import apart_from
+
+if TYPE_CHECKING:
+    from dask_gmm.run.config import Config
+
+#: Per kind of source, the keys that mean nothing to it, and what they must be.
+_WITHOUT_MEANING = {
+    "zarr": {
+        "columns": "null (columns are of kind: parquet)",
+        "weights": "null (a column of weights is of kind: parquet)",
+        "storage_options": "{} (a local path needs none)",
+    },
+    "parquet": {
+        "variable": "null (a table has columns)",
+        "feature_axis": "-1, its default (a table has columns)",
+        "missing_chunks": "error, its default (a table has no chunks to leave out)",
+    },
+}
+#: Per kind of source, the kinds of output that its results may have.
+_WRITTEN_AS = {"zarr": ("zarr",), "parquet": ("parquet",)}
+
+
+def misfits(config: Config, judge: Judge) -> Iterator[Problem]:
+    """Yield what does not go with the kind of source."""
+    source, kind = config.source, config.source.kind
+    for key, allowed in _WITHOUT_MEANING[kind].items():
+        if getattr(source, key) != type(source).model_fields[key].default:
+            yield judge.refused(("source", key), f"{allowed}, as source.kind is {kind}")
+    if kind == "zarr" and (
+        not isinstance(source.path, str) or re.match(r".*://|.*[*?\[]", source.path)
+    ):
+        yield judge.refused(("source", "path"), "one local path, as source.kind is zarr")
+    if config.outputs.keep and (kind != "parquet" or not config.outputs.written()):
+        yield judge.refused(
+            ("outputs", "keep"), "[] unless source.kind is parquet and there is an output"
+        )
+    yield from _outputs(config, judge)
+
+
+def _outputs(config: Config, judge: Judge) -> Iterator[Problem]:
+    """Yield outputs in a format that the results cannot have, or that would lie on each other."""
+    kind, owners = config.source.kind, dict[str, str]()
+    for name, output in config.outputs.written().items():
+        found = config.output_kind(name)
+        if found not in _WRITTEN_AS[kind]:
+            words = " or ".join(("same", *_WRITTEN_AS[kind]))
+            yield judge.refused(("outputs", name, "kind"), f"{words}, as source.kind is {kind}")
+        owner = owners.setdefault(output.path, name)
+        if owner != name and found != "parquet":
+            yield judge.refused(("outputs", name, "path"), apart_from(owner))
