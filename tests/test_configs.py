@@ -11,10 +11,30 @@ from zarr import create_array
 from dask_gmm.run.config import load_config
 from dask_gmm.run.config.yaml_writer import to_yaml
 from dask_gmm.run.job import plan_configured
+from pipelines.cluster_table import FILES as FILES_OF_TABLE
+from pipelines.cluster_table import ROWS as ROWS_OF_FILE
+from pipelines.cluster_table import draw_table
 
 FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.y*ml"))
-#: Shape, chunks and type of what a configuration reads.
-INPUTS = {"blue-marble": ((2700, 5400, 3), (512, 1024, 3), "u1")}
+
+
+def picture(path):
+    """Write zeros in the shape, chunks and type of the picture; return the number of pixels."""
+    shape, chunks = (2700, 5400, 3), (512, 1024, 3)
+    array = create_array(
+        str(path), shape=shape, chunks=chunks, dtype="u1", config={"write_empty_chunks": True}
+    )
+    array[...] = 0
+    return shape[0] * shape[1]
+
+
+def table(path):
+    draw_table(path)
+    return FILES_OF_TABLE * ROWS_OF_FILE
+
+
+#: What a configuration reads: called with its path, each returns the number of rows.
+INPUTS = {"blue-marble": picture, "table": table}
 
 
 def test_the_files_are_found():
@@ -35,12 +55,7 @@ def test_a_configuration_loads_and_survives_being_written(path, tmp_path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_configuration_fits_the_workers_that_it_asks_for(path, tmp_path):
     config = load_config(path, directory=tmp_path)
-    shape, chunks, dtype = INPUTS[path.stem]
-    array = create_array(
-        str(tmp_path / config.source.path), shape=shape, chunks=chunks, dtype=dtype,
-        config={"write_empty_chunks": True},
-    )  # fmt: skip
-    array[...] = 0
+    n_rows = INPUTS[path.stem](tmp_path / config.source.path)
     plan = plan_configured(config).plan
-    assert plan.n_rows == shape[0] * shape[1]
+    assert plan.n_rows == n_rows
     assert plan.fits

@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import zarr
 from PIL import Image
 
-from pipelines import demo, ingest, segment
+from pipelines import cluster_table, demo, ingest, segment
 
 CONFIG = """
 version: 1
@@ -104,3 +105,37 @@ def test_the_demo_brings_its_picture_and_carries_a_configuration_out(folder):
     assert demo.main(["demo.yaml"]) == 0
     assert zarr.open_array(folder / "runs/toy/labels.zarr", mode="r").shape == (2700, 5400)
     assert demo.main(["demo.yaml"]) == 0  # finished, unchanged: skipped
+
+
+def test_a_table_is_drawn_and_its_mixture_is_found_again(folder, capsys):
+    config = str(Path(segment.__file__).parents[1] / "configs/table.yaml")
+    quick = ["cluster={kind: threads, n_workers: 2}", "model.n_init=1"]
+    assert cluster_table.main([config, *quick]) == 3  # nothing is drawn unasked
+    assert cluster_table.main(["--draw", config, *quick]) == 0
+    said = capsys.readouterr().out
+    model = json.loads((folder / "runs/table/model.json").read_text())
+    np.testing.assert_allclose(model["weights"], cluster_table.WEIGHTS, atol=0.01)
+    np.testing.assert_allclose(model["means"], cluster_table.MEANS, atol=0.1)
+    assert "drawn: 40.00%" in said
+    for i in range(cluster_table.FILES):
+        file = f"part-{i:02}.parquet"
+        given = pq.read_table(folder / "data/table.parquet" / file)
+        found = pq.read_table(folder / "runs/table/classes" / file)
+        assert found.column_names == [
+            "label",
+            "p_1",
+            "p_2",
+            "p_3",
+            "p_4",
+            "uncertainty",
+            "customer",
+        ]
+        assert found["customer"].equals(given["customer"])
+        assert f"{file}: 0: {given['z'].null_count}, " in said
+
+
+def test_a_table_that_is_not_there_ends_in_the_contracts_exit_codes(folder, capsys):
+    assert cluster_table.main([]) == 2
+    assert cluster_table.main(["--draw"]) == 2
+    assert cluster_table.main(["absent.yaml"]) == 2
+    assert "absent.yaml" in capsys.readouterr().err
