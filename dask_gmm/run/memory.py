@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dask_gmm.data.sinks import JOINED_ROWS
 from dask_gmm.engine.leaves import FAN_IN
 from dask_gmm.mixture.blocking import workspace_bytes
 from dask_gmm.mixture.families import Family
@@ -132,11 +133,11 @@ class Load:
 
     @property
     def _joining(self) -> int:
-        """Results of a cell as they were left, as columns and encoded; and what is carried."""
+        """Some results as they were left, as columns and encoded; what is carried, and decoded."""
         if self.joined_bytes is None:
             return 0
-        held = self.rows * sum(_row_bytes(self.outputs, self.n_components))
-        return 4 * held + 4 * self.joined_bytes
+        held = min(self.rows, JOINED_ROWS) * sum(_row_bytes(self.outputs, self.n_components))
+        return 4 * held + 2 * self.joined_bytes
 
     @property
     def _waiting(self) -> int:

@@ -16,6 +16,14 @@ from dask_gmm.data.sinks.parquet import Part, create_parquet_sinks
 from dask_gmm.data.sources import open_source
 from dask_gmm.errors import InputDataError, RunFailedError
 
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_rows_at_a_time():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dask_gmm.data.sinks.parquet.JOINED_ROWS", 3)
+        yield
+
+
 LABELS = Part("labels", ("label",), np.dtype("u1"))
 SHARES = Part("probabilities", ("p_1", "p_2"), np.dtype("f4"))
 

@@ -24,6 +24,7 @@ from dask_gmm.run.job import plan_configured
 
 from .conftest import blobs
 from .test_faults import damage, has_no_result, when_workers_start  # noqa: F401  a fixture
+from .test_memory import peaks  # noqa: F401  a fixture
 
 K = 3
 OUTPUTS = {
@@ -345,6 +346,31 @@ def test_a_row_group_too_large_for_a_worker_is_refused(project, dask_gmm):
     rows = int(re.search(r"chunks of at most ([\d,]+) rows", err)[1].replace(",", ""))
     pq.write_table(pa.table(columns), project.path / "data/t.parquet", row_group_size=rows)
     assert dask_gmm("plan", config, "--set=outputs.keep=[]")[0] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_a_worker_holds_no_more_than_was_said_of_a_table(project, dask_gmm, peaks, dtype):  # noqa: F811
+    n, rng = 3_000_000, np.random.default_rng(0)
+    columns = {f"x{i}": rng.random(n, dtype=dtype) for i in range(4)} | {"w": np.ones(n)}
+    columns["name"] = pa.array([f"a name of some length {i % 1000}" for i in range(n)])
+    (project.path / "data").mkdir()
+    path = project.path / "data/t.parquet"
+    pq.write_table(pa.table(columns), path, row_group_size=1_000_000)
+    del columns
+    config = configured(
+        project,
+        {"path": "data/t.parquet"},
+        model={"n_init": 1, "max_iter": 1, "init": "random_from_data"},
+        fit={"sample_rows": 10_000},
+        cluster={"kind": "local", "n_workers": 1, "memory_limit": None},
+    )
+    said = plan_configured(load_config(config)).plan.load.worker_bytes
+    code, _, err = dask_gmm("run", config)
+    assert code == 0, err
+    (peak,) = peaks
+    assert peak <= said, f"{peak / 2**20:.0f} MiB, {said / 2**20:.0f} said"
+    assert said <= 2.5 * peak, f"{peak / 2**20:.0f} MiB, {said / 2**20:.0f} said"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,10 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
+#: Rows that are joined together where cells are parts of files: at the most in memory, and in one
+#: row group of the results.
+JOINED_ROWS = 1 << 17
+
 
 class Unfinished(Protocol):
     """What is still to be done when every cell is there; equal values are the same work."""

@@ -4,9 +4,9 @@ A Parquet file ends with its footer and is written by one hand from beginning to
 groups are worked on by different tasks, in any order, and a huge file should not be one task's. So
 a task leaves what it found of a row group as a *part*, a plain `.npy` file that appears under its
 name when it is whole; when all parts are there, a second step on the workers joins those of each
-file, one row group in memory at a time, under another name, and renames the result. Leaves stay
-what they are, cut by bytes; a run that is started again sees which parts there are; and no
-half-written file ever bears a result's name. The price is that results are written twice.
+file, some rows at a time, under another name, and renames the result. Leaves stay what they are,
+cut by bytes; a run that is started again sees which parts there are; and no half-written file ever
+bears a result's name. The price is that results are written twice.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from dask_gmm.data.grid import RowGroups
 from dask_gmm.data.parquet_files import Folder
+from dask_gmm.data.sinks import JOINED_ROWS
 from dask_gmm.data.sources.parquet import ParquetSource
 from dask_gmm.errors import RunFailedError
 
@@ -114,27 +115,31 @@ class ResultFiles:
                 pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
             )
             for cell, group in cells:
-                columns = self._columns(cell)
-                if kept is not None:
-                    with self.folder.faults(self.folder.shown(name), f"row group {group}"):
-                        carried = kept.read_row_group(
-                            group, columns=list(self.keep), use_threads=False
-                        )
-                    columns |= {column: carried.column(column) for column in self.keep}
-                table = pa.table(columns, schema=schema)
-                writer.write_table(table, row_group_size=max(1, len(table)))
+                given = [np.load(self.part_path(p.name, cell), mmap_mode="r") for p in self.parts]
+                start = 0
+                for n, carried in self._carried(name, kept, group, len(given[0])):
+                    found = [c for values in given for c in _columns(values[start : start + n])]
+                    writer.write_table(pa.table([*found, *carried], schema=schema))
+                    start += n
 
-    def _columns(self, cell: int) -> dict[str, Any]:
-        """Return the result columns of a cell."""
-        columns = dict[str, Any]()
-        for part in self.parts:
-            values = np.load(self.part_path(part.name, cell), mmap_mode="r")
-            rows = values.reshape(len(values), len(part.columns))
-            columns |= {
-                name: pa.array(np.ascontiguousarray(rows[:, i]))
-                for i, name in enumerate(part.columns)
-            }
-        return columns
+    def _carried(
+        self, name: str, kept: pq.ParquetFile | None, group: int, n: int
+    ) -> Iterator[tuple[int, Sequence[pa.Array]]]:
+        """Yield the columns to be kept of a row group of n rows, some rows at a time."""
+        if kept is None:
+            yield from ((min(JOINED_ROWS, n - start), ()) for start in range(0, n, JOINED_ROWS))
+            return
+        with self.folder.faults(self.folder.shown(name), f"row group {group}"):
+            for batch in kept.iter_batches(
+                JOINED_ROWS, [group], list(self.keep), use_threads=False
+            ):
+                yield len(batch), [batch.column(column) for column in self.keep]
+
+
+def _columns(values: npt.NDArray[Any]) -> Iterator[pa.Array]:
+    """Yield rows (n,) or (n, columns) as Arrow columns."""
+    for column in values.reshape(len(values), -1).T:
+        yield pa.array(np.ascontiguousarray(column))
 
 
 @dataclass(frozen=True)

@@ -115,8 +115,10 @@ class Config(Section):
         written = self.outputs.written()
         outputs = {name: run_dir / output.path for name, output in written.items()}
         path = self.source.path
-        sources = (path,) if isinstance(path, str) else path
-        located = (each if "://" in each else str(self._absolute(each)) for each in sources)
+        written = [
+            each.removeprefix("file://") for each in ((path,) if isinstance(path, str) else path)
+        ]
+        located = (each if "://" in each else str(self._absolute(each)) for each in written)
         return RunPaths(run_dir, tuple(located), outputs)
 
     def output_kind(self, name: str) -> str:
