@@ -63,10 +63,9 @@ class Folder:
         try:
             filesystem, root = fsspec.core.url_to_fs(url, **options)
         except ImportError as error:
-            extra = "dask-gmm[s3]" if protocol in ("s3", "s3a") else str(error)
+            remedy = "pip install 'dask-gmm[s3]'" if protocol in ("s3", "s3a") else str(error)
             raise ConfigurationError(
-                f"source.path: {protocol}:// needs a package that is not installed; install it: "
-                f"pip install '{extra}'"
+                f"source.path: {protocol}:// needs a package that is not installed: {remedy}"
             ) from error
         except ValueError as error:
             raise ConfigurationError(f"source.path: found {url!r}: {error}") from error
@@ -117,10 +116,15 @@ class Folder:
         except FileNotFoundError as error:
             raise InputDataError(f"{file}: is missing; restore it, or correct the path") from error
         except Exception as error:  # Arrow, fsspec and every store raise their own
+            reason = f"{type(error).__name__}: {self._without_secrets(str(error))}"
+            if isinstance(error, PermissionError) or "Credential" in reason:
+                raise InputDataError(
+                    f"{file}: may not be read ({reason}); make it readable, or give credentials by "
+                    "source.storage_options or the environment"
+                ) from None
             raise InputDataError(
-                f"{file}: {block} cannot be read ({type(error).__name__}: "
-                f"{self._without_secrets(str(error))}); restore the file from a copy or write it "
-                "again"
+                f"{file}: {block} cannot be read ({reason}); restore the file from a copy or write "
+                "it again"
             ) from None
 
     def _without_secrets(self, text: str) -> str:

@@ -93,7 +93,7 @@ def test_without_credentials_the_store_is_named(endpoint, monkeypatch, tmp_path)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     options = {"client_kwargs": {"endpoint_url": endpoint}, "skip_instance_cache": True}
-    with pytest.raises(InputDataError, match=r"s3://private/t: .*(?i:credential|denied|forbidden)"):
+    with pytest.raises(InputDataError, match=r"s3://private/t: may not be read .*credentials"):
         open_source("parquet", "s3://private/t", storage_options=options)
 
 

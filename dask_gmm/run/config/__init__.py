@@ -115,11 +115,9 @@ class Config(Section):
         written = self.outputs.written()
         outputs = {name: run_dir / output.path for name, output in written.items()}
         path = self.source.path
-        written = [
-            each.removeprefix("file://") for each in ((path,) if isinstance(path, str) else path)
-        ]
-        located = (each if "://" in each else str(self._absolute(each)) for each in written)
-        return RunPaths(run_dir, tuple(located), outputs)
+        listed = (path,) if isinstance(path, str) else path
+        sources = tuple(self._located(each.removeprefix("file://")) for each in listed)
+        return RunPaths(run_dir, sources, outputs)
 
     def output_kind(self, name: str) -> str:
         """Return the storage format of an output."""
@@ -154,6 +152,9 @@ class Config(Section):
         del plain["source"]["storage_options"]
         text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def _located(self, path: str) -> str:
+        return path if "://" in path else str(self._absolute(path))
 
     def _absolute(self, path: str) -> Path:
         # normpath, not resolve: no look at the file system, and links stay what they are called.
