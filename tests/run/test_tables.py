@@ -339,7 +339,7 @@ def test_a_row_group_too_large_for_a_worker_is_refused(project, dask_gmm):
     (project.path / "data").mkdir()
     columns = {name: np.zeros(3_000_000) for name in "abcw"}
     pq.write_table(pa.table(columns), project.path / "data/t.parquet", row_group_size=3_000_000)
-    cluster = {"kind": "local", "memory_limit": "512MiB"}
+    cluster = {"kind": "local", "memory_limit": "640MiB"}
     config = configured(project, {"path": "data/t.parquet"}, cluster=cluster, outputs={})
     code, _, err = dask_gmm("run", config, "--set=outputs.keep=[]")
     assert code == 2
