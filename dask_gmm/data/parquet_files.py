@@ -21,7 +21,8 @@ SUFFIXES = (".parquet", ".parq", ".pq")
 #: Names that writers use for what is no part of a table: markers, checksums, files under way.
 NOT_DATA = (".", "_")
 LOCAL = "file"
-_SECRET = re.compile(r"pass|secret|token|key|cred", re.IGNORECASE)
+#: A storage option of fewer characters is no credential.
+SHORTEST = 8
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -239,10 +240,10 @@ def _names(filesystem: Any) -> tuple[str, ...]:
     return (protocol,) if isinstance(protocol, str) else tuple(protocol)
 
 
-def _secrets(options: Any, secret: bool = False) -> Iterator[str]:
-    """Yield the texts in storage options whose names suggest a secret."""
+def _secrets(options: Any) -> Iterator[str]:
+    """Yield what may be a secret: nobody can tell a credential by its name, but it is no URL."""
     if isinstance(options, Mapping):
-        for key, value in options.items():
-            yield from _secrets(value, secret or bool(_SECRET.search(str(key))))
-    elif isinstance(options, str) and secret and options:
+        for value in options.values():
+            yield from _secrets(value)
+    elif isinstance(options, str) and len(options) >= SHORTEST and "://" not in options:
         yield options

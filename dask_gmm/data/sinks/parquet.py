@@ -130,6 +130,8 @@ class ResultFiles:
             yield from ((min(JOINED_ROWS, n - start), ()) for start in range(0, n, JOINED_ROWS))
             return
         with self.folder.faults(self.folder.shown(name), f"row group {group}"):
+            if kept.metadata.row_group(group).num_rows != n:
+                raise ValueError(f"it had {n:,} rows when the run looked at it")
             for batch in kept.iter_batches(
                 JOINED_ROWS, [group], list(self.keep), use_threads=False
             ):
