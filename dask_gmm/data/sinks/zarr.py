@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,9 +13,10 @@ import numpy.typing as npt
 import zarr
 from zarr.codecs import ZstdCodec
 
+from dask_gmm.data.folders import LocalFolder
 from dask_gmm.data.grid import Grid
-from dask_gmm.data.objects import find_objects
 from dask_gmm.data.sinks import Unfinished
+from dask_gmm.data.sinks.cells import as_cell, cannot_write, checksum
 from dask_gmm.data.zarr_layout import one_chunk_at_a_time
 from dask_gmm.errors import RunFailedError
 
@@ -98,7 +98,7 @@ class ZarrSink:
                 zarr_format=3,
             )
         except OSError as error:
-            raise _cannot_write(sink.path, error) from error
+            raise cannot_write(sink.path, error) from error
         return sink
 
     def write(self, cell: int, values: npt.NDArray[Any]) -> str:
@@ -122,24 +122,14 @@ class ZarrSink:
             If the values do not fill the cell, the array at `path` is not the one created, or the
             file system refuses (path and reason are named).
         """
-        region = self.grid.region(cell)
-        shape = tuple(s.stop - s.start for s in region) + self.trailing
-        rows = (self.grid.n_rows(cell), *self.trailing)
-        if values.shape not in (rows, shape) or not np.can_cast(
-            values.dtype, self.dtype, "same_kind"
-        ):
-            raise RunFailedError(
-                f"{self.path}: cell {cell} takes {self.dtype} of shape {rows} or {shape}, "
-                f"found {values.dtype} of shape {values.shape}"
-            )
-        block = np.ascontiguousarray(values, dtype=self.dtype).reshape(shape)
+        region, block = self.grid.region(cell), as_cell(self, cell, values)
         array = _open(self)
         try:
             with one_chunk_at_a_time():
                 array[region] = block
         except OSError as error:
-            raise _cannot_write(self.path, error) from error
-        return hashlib.blake2b(block.data, digest_size=16).hexdigest()
+            raise cannot_write(self.path, error) from error
+        return checksum(block)
 
     def missing_cells(self) -> list[int]:
         """Return the cells whose chunk is absent or empty, in order.
@@ -152,7 +142,7 @@ class ZarrSink:
         encode = _open(self).metadata.encode_chunk_key
         zeros = (0,) * len(self.trailing)
         keys = [encode(self.grid.coordinates(cell) + zeros) for cell in range(len(self.grid))]
-        found = find_objects(Path(self.path), keys)
+        found = LocalFolder(self.path).find(keys)
         return [cell for cell, key in enumerate(keys) if key not in found or not found[key].size]
 
     def to_finish(self) -> tuple[Unfinished, ...]:
@@ -181,10 +171,3 @@ def _open(sink: ZarrSink) -> zarr.Array[Any]:
             f"{made}; a cell must be exactly one chunk: remove the array and start again"
         )
     return array
-
-
-def _cannot_write(path: str, error: OSError) -> RunFailedError:
-    reason = error.strerror or str(error)
-    return RunFailedError(
-        f"{path}: cannot be written ({reason}); make room or make it writable, then start again"
-    )
