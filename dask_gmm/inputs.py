@@ -196,6 +196,10 @@ def _checked_dask_array(estimator: Any, X: Any, reset: bool) -> Any:
             f"Expected a Dask array (..., D) with features last, got {X.ndim} dimension(s). "
             "Reshape your data: one feature is X[..., None]"
         )
+    if X.dtype.kind == "O":
+        from dask_gmm.engine.lazy import real_numbers
+
+        X = X.map_blocks(real_numbers, dtype=np.float64, meta=np.empty((0,) * X.ndim))
     if X.dtype.kind not in "fiub":
         raise ValueError(f"Expected real numbers, got a Dask array of dtype {X.dtype}")
     if not X.shape[-1] >= 1:
@@ -229,6 +233,12 @@ def _dask_weights(sample_weight: Any, X: Any) -> Any:
     if not np.array_equal(weights.shape, X.shape[:-1], equal_nan=True):
         raise ValueError(
             f"sample_weight has shape {weights.shape}, expected X's leading shape {X.shape[:-1]}"
+            + (
+                "; lengths of X are unknown (nan): give weights in the same partitions, or call "
+                "X.compute_chunk_sizes() first"
+                if np.isnan(X.shape[:-1]).any()
+                else ""
+            )
         )
     nothing = np.empty((0,) * weights.ndim)
     return weights.map_blocks(_checked_weights, dtype=np.float64, meta=nothing)

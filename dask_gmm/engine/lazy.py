@@ -1,7 +1,12 @@
-"""Lazy Dask arrays as leaves: every block is one leaf, whatever graph stands behind it."""
+"""Lazy Dask arrays as leaves: every block is one leaf, whatever graph stands behind it.
+
+Chunk sizes may be unknown, blocks and partitions empty; the rows that come are the same as from the
+dense array. Blocks of dtype object become float64, as scikit-learn makes them.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,9 +25,12 @@ class ArrayBlock:
     weights : (n,) or None
     valid : None
         A lazy array knows of no mask.
+    n_nodata : int
+        Nor of values that stand for no data.
     """
 
     valid = None
+    n_nodata = 0
 
     def __init__(
         self,
@@ -69,6 +77,25 @@ def plain_array(block: Any) -> npt.NDArray[Any]:
             "drop these rows, or give them sample_weight 0"
         )
     return np.asarray(block)
+
+
+def real_numbers(block: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return a block of dtype object as float64; pandas' NA and None as NaN.
+
+    Raises
+    ------
+    ValueError
+        If it holds what is no real number.
+    """
+    pandas = sys.modules.get("pandas")  # whoever has NA has imported it
+    missing = (block == None) if pandas is None else pandas.isna(block)  # noqa: E711
+    try:
+        return np.where(missing, np.nan, block).astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"a block of dtype object holds what is no real number ({error}): convert that column, "
+            "or leave it out"
+        ) from error
 
 
 def array_leaves(X: da.Array, weights: da.Array | None = None) -> list[Delayed]:
