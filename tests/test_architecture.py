@@ -49,6 +49,7 @@ THIRD_PARTY = {
     "zarr": ("data",),
     "pyarrow": ("data",),
     "fsspec": ("data",),
+    "aiohttp": ("data.remote",),
     "PIL": ("data", "run.report"),
     "pydantic": ("run.config",),
     "pydantic_core": ("run.config",),
@@ -68,6 +69,7 @@ DISTRIBUTION = {
     "ruamel": "ruamel.yaml",
     "rich_click": "rich-click",
     "pydantic_core": "pydantic",
+    "aiohttp": "fsspec",  # its extra http
 }
 
 # Each can run code that stands in a file, or invites it.

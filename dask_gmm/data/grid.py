@@ -258,8 +258,11 @@ class Block:
     valid : ndarray of bool, shape (n,), optional
         False where the source masks a row; None means that the source knows of no masked row.
         NaN and infinity are not looked for here, the kernel does that.
+    n_nodata : int
+        How many of the rows that are not valid hold a value that stands for no data.
     """
 
     values: npt.NDArray[Any]
     weights: npt.NDArray[Any] | None = None
     valid: npt.NDArray[np.bool_] | None = None
+    n_nodata: int = 0

@@ -16,8 +16,9 @@ import zarr
 from PIL import Image, ImageOps
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from dask_gmm.data.folders import LocalFolder
 from dask_gmm.data.manifest import InputManifest
-from dask_gmm.data.sources.zarr import ZarrSource
+from dask_gmm.data.sources import open_source
 from dask_gmm.data.zarr_layout import one_chunk_at_a_time, read_layout
 from dask_gmm.errors import ConfigurationError, DaskGmmError, InputDataError, RunFailedError
 
@@ -90,7 +91,7 @@ def ingest_image(
         found = _marker_of(zarr_path)
         if found == marker:
             try:
-                manifest = ZarrSource.open(str(zarr_path)).manifest()
+                manifest = open_source("zarr", str(zarr_path)).manifest()
             except InputDataError:  # damaged since: made anew if that is allowed
                 if not overwrite:
                     raise
@@ -106,7 +107,7 @@ def ingest_image(
             f"{zarr_path}: cannot be written ({error}); make room or choose another path"
         ) from error
     log.info("%s ingested as %s, shape %s", image_path, zarr_path, pixels.shape)
-    return ZarrSource.open(str(zarr_path)).manifest()
+    return open_source("zarr", str(zarr_path)).manifest()
 
 
 def _sha256(path: Path) -> str:
@@ -120,7 +121,7 @@ def _sha256(path: Path) -> str:
 def _marker_of(path: Path) -> dict[str, Any] | None:
     """Return what an earlier ingest noted in the array at `path`; None if none made it."""
     try:
-        marker = read_layout(path)[1].get(MARKER)
+        marker = read_layout(LocalFolder(str(path)))[1].get(MARKER)
     except InputDataError:
         return None
     return marker if isinstance(marker, dict) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -70,7 +70,7 @@ class InputManifest:
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayManifest(InputManifest):
-    """A Zarr array.
+    """An array: Zarr, or a NumPy file.
 
     Parameters
     ----------
@@ -82,18 +82,25 @@ class ArrayManifest(InputManifest):
         Chunk shape of the whole array (inside a shard: the inner chunk).
     cell_shape : tuple of int
         Leading shape of a full cell (the shard's, where the array is sharded).
-    zarr_format : int
-        2 or 3.
+    zarr_format : int or None
+        2 or 3; None where it is no Zarr.
     missing : tuple of str
         Keys of absent chunks, which read as the fill value (only with `missing_chunks: fill`).
+    mask, weights : str or None
+        Where they lie; the fingerprint is of them too.
+    nodata : tuple of str
+        The values that stand for no data.
     """
 
     variable: str | None
     feature_axis: int | None
     chunks: tuple[int, ...]
     cell_shape: tuple[int, ...]
-    zarr_format: int
+    zarr_format: int | None
     missing: tuple[str, ...]
+    mask: str | None = None
+    weights: str | None = None
+    nodata: tuple[str, ...] = ()
 
     @property
     def copied(self) -> bool:
@@ -179,5 +186,11 @@ def fingerprint(documents: Mapping[str, bytes], objects: Mapping[str, StoredObje
         digest.update(f"{name}\0{len(documents[name])}\0".encode() + documents[name])
     for key in sorted(objects):
         found = objects[key]
-        digest.update(f"{key}\0{found.size}\0{found.mtime_ns}\n".encode())
+        digest.update(f"{key}\0{found.size}\0{found.version}\n".encode())
     return digest.hexdigest()
+
+
+def together(fingerprints: Iterable[str]) -> str:
+    """Return one fingerprint for several arrays that make one input; of one, its own."""
+    each = list(fingerprints)
+    return each[0] if len(each) == 1 else hashlib.sha256("\n".join(each).encode()).hexdigest()

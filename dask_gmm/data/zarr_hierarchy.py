@@ -1,78 +1,98 @@
-"""Find an array in a local Zarr hierarchy, format 2 or 3."""
+"""Find arrays in a Zarr hierarchy, format 2 or 3, wherever it lies."""
 
 from __future__ import annotations
 
 import difflib
 import json
-import os
-from pathlib import Path
 
+from dask_gmm.data.folders import Folder
 from dask_gmm.errors import ConfigurationError, InputDataError
 
+#: Levels of groups that are searched for the names of arrays, to put them into a message.
+DEEPEST = 4
 
-def locate_array(path: Path, variable: str | None) -> Path:
-    """Return the directory of an array: `path` itself, or `variable` inside the group at `path`.
+
+def locate_array(folder: Folder, variable: str | None) -> Folder:
+    """Return the folder of an array: `folder` itself, or `variable` inside the group there.
 
     Raises
     ------
     InputDataError
-        If there is no Zarr at `path`.
+        If there is no Zarr at `folder`.
     ConfigurationError
         If `variable` is needed, superfluous, or names no array.
     """
-    kind = _node_kind(path)
-    if kind is None:
-        raise InputDataError(_no_zarr(path))
-    if kind == "array":
+    if node_kind(folder) == "array":
         if variable is not None:
             raise ConfigurationError(
-                f"source.variable: found {variable!r}, but {path} is itself an array; "
+                f"source.variable: found {variable!r}, but {folder.name} is itself an array; "
                 "set variable: null"
             )
-        return path
-    inside = _arrays_inside(path)
-    name = None if variable is None else variable.strip("/")
-    if name in inside:
-        return path / name
-    found = "null" if variable is None else repr(variable)
-    close = difflib.get_close_matches(name or "", inside, n=1)
+        return folder
+    return locate_member(folder, variable, "source.variable")
+
+
+def locate_member(group: Folder, name: str | None, key: str) -> Folder:
+    """Return the folder of the array `name` inside a group.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming the configuration's `key`, if there is no such array.
+    """
+    wanted = (name or "").strip("/")
+    if wanted and ".." not in wanted.split("/"):
+        array = group.child(wanted)
+        if _node_kind(array) == "array":
+            return array
+    inside = _arrays_inside(group)
+    found = "null" if name is None else repr(name)
+    close = difflib.get_close_matches(wanted, inside, n=1)
     raise ConfigurationError(
-        f"source.variable: found {found}, but {path} is a group "
+        f"{key}: found {found}, but {group.name} is a group "
         + (f"with the arrays {', '.join(inside)}" if inside else "without any array")
         + (f"; did you mean {close[0]!r}?" if close else "; name one of them" if inside else "")
     )
 
 
-def _node_kind(path: Path) -> str | None:
-    """Return "array", "group" or None for what lies at `path`."""
-    if (path / ".zarray").is_file() and not (path / "zarr.json").is_file():
-        return "array"
+def node_kind(folder: Folder) -> str:
+    """Return "array" or "group".
+
+    Raises
+    ------
+    InputDataError
+        If there is no Zarr.
+    """
+    kind = _node_kind(folder)
+    if kind is None:
+        inside = _arrays_inside(folder)
+        hint = f"; below it there is {inside[0]}" if inside else ""
+        raise InputDataError(f"{folder.name}: {folder.absence()}{hint}")
+    return kind
+
+
+def _node_kind(folder: Folder) -> str | None:
+    document = folder.read("zarr.json")
+    if document is None:
+        if folder.read(".zarray") is not None:
+            return "array"
+        return "group" if folder.read(".zgroup") is not None else None
     try:
-        kind = json.loads((path / "zarr.json").read_bytes()).get("node_type")
-    except (FileNotFoundError, NotADirectoryError):
-        return "group" if (path / ".zgroup").is_file() else None
-    except (ValueError, AttributeError, OSError) as error:
+        kind = json.loads(document).get("node_type")
+    except (ValueError, AttributeError, RecursionError) as error:
         raise InputDataError(
-            f"{path / 'zarr.json'}: is not readable JSON ({error}); restore the file"
+            f"{folder.name}/zarr.json: is not readable JSON ({error}); restore the file"
         ) from error
     return kind if kind in ("array", "group") else None
 
 
-def _arrays_inside(group: Path) -> list[str]:
-    """Return the sorted names of all arrays below a group, without looking into any of them."""
-    names = []
-    for parent, directories, _ in os.walk(group):
-        if _node_kind(Path(parent)) == "array":
-            names.append(Path(parent).relative_to(group).as_posix())
-            directories.clear()
-    return sorted(names)
-
-
-def _no_zarr(path: Path) -> str:
-    if not path.exists():
-        return f"{path}: does not exist; source.path must be the directory of a Zarr array or group"
-    if not path.is_dir():
-        return f"{path}: is a file; allowed is the directory of a Zarr array or group"
-    inside = _arrays_inside(path)
-    hint = f"; below it there is {inside[0]}" if inside else ""
-    return f"{path}: holds no Zarr metadata (zarr.json, .zarray or .zgroup){hint}"
+def _arrays_inside(folder: Folder, depth: int = DEEPEST) -> list[str]:
+    """Return the sorted names of the arrays below a folder, without looking into any of them."""
+    names = list[str]()
+    for name in folder.children() if depth else ():
+        child = folder.child(name)
+        if _node_kind(child) == "array":
+            names.append(name)
+        else:
+            names += [f"{name}/{each}" for each in _arrays_inside(child, depth - 1)]
+    return names

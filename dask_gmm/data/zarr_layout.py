@@ -1,4 +1,4 @@
-"""One local Zarr array, format 2 or 3: what its metadata say, and how it is opened."""
+"""One Zarr array, format 2 or 3: what its metadata say, and how it is opened."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
+from zarr.abc.store import Store
 from zarr.codecs import ShardingCodec
 
-from dask_gmm.errors import ConfigurationError, InputDataError
+from dask_gmm.data.checked_store import CheckedStore
+from dask_gmm.data.folders import Folder
+from dask_gmm.errors import InputDataError
 
 ARRAY_DOCUMENTS = ("zarr.json", ".zarray", ".zattrs")
 
@@ -27,8 +29,8 @@ class ZarrLayout:
 
     Parameters
     ----------
-    path : str
-        Absolute path of the array's own directory.
+    folder : Folder
+        The array's own.
     zarr_format : int
         2 or 3.
     shape, chunks, objects : tuple of int
@@ -39,12 +41,12 @@ class ZarrLayout:
     names : tuple of (str or None), or None
         Names of the axes: `dimension_names`, or xarray's `_ARRAY_DIMENSIONS` in format 2.
     blosc, index_first
-        What `storage_fault` needs to know of the stored objects.
+        What `objects.content_fault` needs to know of the stored objects.
     digest : str
         SHA-256 of the metadata documents.
     """
 
-    path: str
+    folder: Folder
     zarr_format: int
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
@@ -61,82 +63,22 @@ class ZarrLayout:
         return tuple(-(-n // c) for n, c in zip(self.shape, self.objects, strict=True))
 
 
-def check_content(layout: ZarrLayout) -> None:
-    """Check that an array holds rows of real numbers.
-
-    Raises
-    ------
-    InputDataError
-        If it has no axes, an axis of length zero, or a dtype that is no real number.
-    """
-    if not layout.shape:
-        raise InputDataError(
-            f"{layout.path}: is a single number (shape ()); allowed is an array with rows"
-        )
-    if 0 in layout.shape:
-        raise InputDataError(f"{layout.path}: is empty (shape {layout.shape}); there is no row")
-    if layout.dtype.kind not in "biuf":
-        raise InputDataError(
-            f"{layout.path}: has dtype {layout.dtype}; allowed are real numbers (bool, integers, "
-            "floating point): convert the array, or choose another variable"
-        )
+def read_documents(folder: Folder) -> dict[str, bytes]:
+    """Return the metadata documents of the array in a folder by name."""
+    found = {name: folder.read(name) for name in ARRAY_DOCUMENTS}
+    return {name: content for name, content in found.items() if content is not None}
 
 
-def resolve_feature_axis(axis: int | str | None, layout: ZarrLayout) -> int | None:
-    """Return the feature axis as a number from 0, or None for one feature without an axis.
-
-    Raises
-    ------
-    ConfigurationError
-        If there is no such axis, or no other axis beside it.
-    """
-    ndim, text = len(layout.shape), f"{layout.path} has shape {layout.shape}"
-    names = layout.names or ()
-    if axis is None:
-        return None
-    if isinstance(axis, str):
-        if names.count(axis) != 1:
-            known = [name for name in names if name]
-            raise ConfigurationError(
-                f"source.feature_axis: found {axis!r}, but {layout.path} "
-                + (f"names its axes {known}" if known else "does not name its axes")
-                + f"; allowed: one of the names, {-ndim} to {ndim - 1}, or null for one feature"
-            )
-        number = names.index(axis)
-    else:
-        if not -ndim <= axis < ndim:
-            raise ConfigurationError(
-                f"source.feature_axis: found {axis}, but {text}; "
-                f"allowed: {-ndim} to {ndim - 1}, a name, or null for one feature"
-            )
-        number = axis % ndim
-    if ndim == 1:
-        raise ConfigurationError(
-            f"source.feature_axis: found {axis!r}, but {text}, and its only axis as features would "
-            "leave one row; set feature_axis: null for one feature"
-        )
-    return number
-
-
-def read_documents(path: Path) -> dict[str, bytes]:
-    """Return the metadata documents of the array at `path` by name."""
-    documents = {}
-    for name in ARRAY_DOCUMENTS:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            documents[name] = (path / name).read_bytes()
-    return documents
-
-
-def read_layout(path: Path) -> tuple[ZarrLayout, dict[str, Any]]:
-    """Return the layout and the attributes of the array at `path`.
+def read_layout(folder: Folder) -> tuple[ZarrLayout, dict[str, Any]]:
+    """Return the layout and the attributes of the array in a folder.
 
     Raises
     ------
     InputDataError
         If Zarr cannot make sense of the metadata.
     """
-    digest = _digest(read_documents(path))
-    array = _open(path)
+    documents = read_documents(folder)
+    array = _open(folder.zarr_store(), folder.name, 3 if "zarr.json" in documents else 2)
     attributes = dict(array.attrs)
     metadata: Any = array.metadata
     if metadata.zarr_format == 2:
@@ -149,7 +91,7 @@ def read_layout(path: Path) -> tuple[ZarrLayout, dict[str, Any]]:
     if isinstance(last, ShardingCodec) and getattr(location, "value", location) == "start":
         index_first = math.prod(array.shards or ()) // math.prod(array.chunks)
     layout = ZarrLayout(
-        path=str(path),
+        folder=folder,
         zarr_format=metadata.zarr_format,
         shape=tuple(array.shape),
         chunks=tuple(array.chunks),
@@ -158,27 +100,37 @@ def read_layout(path: Path) -> tuple[ZarrLayout, dict[str, Any]]:
         names=_axis_names(names, array.ndim),
         blosc=type(last).__name__ in ("Blosc", "BloscCodec"),
         index_first=index_first,
-        digest=digest,
+        digest=_digest(documents),
     )
     return layout, attributes
 
 
 @lru_cache(maxsize=64)
-def open_array(layout: ZarrLayout) -> zarr.Array[Any]:
+def open_array(layout: ZarrLayout, *, fill_missing: bool) -> zarr.Array[Any]:
     """Open an array for reading; a process opens it once and its threads share it.
+
+    Reading raises InputDataError for chunks that are missing (unless they may be filled), empty or
+    truncated.
 
     Raises
     ------
     InputDataError
         If the metadata are gone, or not those that `layout` was made from.
     """
-    path = Path(layout.path)
-    if _digest(read_documents(path)) != layout.digest:
+    folder = layout.folder
+    if _digest(read_documents(folder)) != layout.digest:
         raise InputDataError(
-            f"{path}: the array's metadata are missing here or changed since the run began; every "
-            "worker must see the same, unchanged file: check the mount, or start again"
+            f"{folder.name}: the array's metadata are missing here or changed since the run began; "
+            "every worker must see the same, unchanged file: check the mount, or start again"
         )
-    return _open(path)
+    checked = CheckedStore(
+        folder.zarr_store(),
+        folder.name,
+        fill_missing=fill_missing,
+        blosc=layout.blosc,
+        index_first=layout.index_first,
+    )
+    return _open(checked, folder.name, layout.zarr_format)
 
 
 class _OneAtATime:
@@ -213,14 +165,14 @@ class _OneAtATime:
 one_chunk_at_a_time = _OneAtATime()
 
 
-def _open(path: Path) -> zarr.Array[Any]:
+def _open(store: Store, name: str, zarr_format: Any) -> zarr.Array[Any]:
     try:
-        return zarr.open_array(
-            str(path), mode="r", zarr_format=3 if (path / "zarr.json").is_file() else 2
-        )
+        return zarr.open_array(store, mode="r", zarr_format=zarr_format)
+    except InputDataError:
+        raise
     except Exception as error:  # whatever JSON, codec registry and Zarr raise
         raise InputDataError(
-            f"{path}: the Zarr metadata cannot be used ({type(error).__name__}: {error}); "
+            f"{name}: the Zarr metadata cannot be used ({type(error).__name__}: {error}); "
             "restore them, or install the codec they name"
         ) from error
 

@@ -23,7 +23,7 @@ class Cell:
     ----------
     number : int
         The cell's place in the grid.
-    values, weights, valid
+    values, weights, valid, n_nodata
         As in :class:`dask_gmm.data.grid.Block`.
     source : Source
         Where it was read; tells the cell's region and row indices.
@@ -34,6 +34,7 @@ class Cell:
     weights: npt.NDArray[np.float64] | None
     valid: npt.NDArray[np.bool_] | None
     source: Source
+    n_nodata: int = 0
 
     @property
     def region(self) -> tuple[slice, ...]:
@@ -49,7 +50,7 @@ def read_cells(source: Source, cells: Sequence[int]) -> Iterator[Cell]:
     """Yield the cells of ``source`` in order; the next one is read while one is worked on."""
 
     def cell(number: int, block: Block) -> Cell:
-        return Cell(number, block.values, block.weights, block.valid, source)
+        return Cell(number, block.values, block.weights, block.valid, source, block.n_nodata)
 
     if len(cells) == 1:
         yield cell(cells[0], source.read(cells[0]))

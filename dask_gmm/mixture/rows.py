@@ -26,6 +26,10 @@ class RowBlock(Protocol):
     def valid(self) -> npt.NDArray[np.bool_] | None:
         """Rows that take part (n,); None where all do. NaN and inf are found by the reader."""
 
+    @property
+    def n_nodata(self) -> int:
+        """How many of the rows that do not take part hold a value that stands for no data."""
+
     def row_index(self) -> npt.NDArray[np.uint64]:
         """Return each row's global C-order index, (n,)."""
 
@@ -38,6 +42,7 @@ class Rows:
     weights: Array | None = None
     valid: npt.NDArray[np.bool_] | None = None
     start: int = 0
+    n_nodata: int = 0
 
     def row_index(self) -> npt.NDArray[np.uint64]:
         """Return each row's global index, (n,)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -146,6 +146,8 @@ class Survey:
         Rows read.
     n_masked : int
         Rows left out by the source (mask, nodata) or by a weight of zero.
+    n_nodata : int
+        Those of them that the mask keeps, but that hold a value standing for no data.
     n_invalid : int
         Further rows left out because a value is NaN, infinite, or absurdly far.
     first_invalid : int or None
@@ -160,6 +162,7 @@ class Survey:
     first_invalid: int | None
     moments: Moments
     sample: Sample
+    n_nodata: int = 0
 
     @classmethod
     def zero(cls, capacity: int, D: int) -> Survey:
@@ -174,6 +177,7 @@ class Survey:
             _first(self.first_invalid, other.first_invalid),
             self.moments + other.moments,
             self.sample + other.sample,
+            self.n_nodata + other.n_nodata,
         )
 
     @property
@@ -220,6 +224,7 @@ def survey(blocks: Iterable[RowBlock], plan: SurveyPlan) -> Survey:
     total = Survey.zero(plan.capacity, plan.n_features)
     for block in blocks:
         index = block.row_index()
+        total = replace(total, n_nodata=total.n_nodata + block.n_nodata)
         for start in range(0, len(block.values), _BLOCK):
             here = slice(start, start + _BLOCK)
             total = total + _surveyed(block, here, index[here], plan, total.sample.threshold)

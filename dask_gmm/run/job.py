@@ -8,13 +8,12 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dask_gmm
 from dask_gmm.data.manifest import InputManifest
-from dask_gmm.data.sources import Source, open_source
+from dask_gmm.data.sources import MaskOptions, Source, open_source
 from dask_gmm.run import logs
 from dask_gmm.run.clock import Clock
 from dask_gmm.run.config import Config
@@ -119,17 +118,20 @@ def run_id(config: Config, manifest: InputManifest) -> str:
 def _opened(config: Config) -> tuple[Source, InputManifest]:
     check_columns(config.outputs, config.model.n_components)
     where = config.source
-    paths = config.paths(datetime.now()).sources
+    mask = None if where.mask is None else MaskOptions(where.mask.path, where.mask.keep)
     source = open_source(
         where.kind,
-        paths[0] if len(paths) == 1 else paths,
+        where.path,
         variable=where.variable,
         feature_axis=where.feature_axis,
         missing_chunks=where.missing_chunks,
         columns=where.columns,
         weights=where.weights,
         keep=config.outputs.keep,
+        mask=mask,
+        nodata=where.nodata,
         storage_options=where.storage_options,
+        directory=config.directory,
     )
     return source, source.manifest()
 

@@ -55,6 +55,8 @@ class Load:
         By name, those that are written.
     threads : int
         Tasks at a time in one worker.
+    beside_bytes : int
+        What reading the largest cell takes beyond its rows: masks, weights, columns not asked for.
     """
 
     rows: int
@@ -72,6 +74,7 @@ class Load:
     n_components: int
     outputs: tuple[str, ...]
     threads: int
+    beside_bytes: int = 0
 
     @property
     def worker_bytes(self) -> int:
@@ -82,8 +85,16 @@ class Load:
     def with_rows(self, rows: int) -> Load:
         """Return the load of the same data in chunks of so many rows."""
         joined = self.joined_bytes and -(-self.joined_bytes * rows // self.rows)
+        beside = -(-self.beside_bytes * rows // self.rows)
         n_leaves = max(self.n_leaves, FAN_IN)
-        return replace(self, rows=rows, read_ahead=True, joined_bytes=joined, n_leaves=n_leaves)
+        return replace(
+            self,
+            rows=rows,
+            read_ahead=True,
+            joined_bytes=joined,
+            n_leaves=n_leaves,
+            beside_bytes=beside,
+        )
 
     @property
     def _cell(self) -> int:
@@ -92,7 +103,8 @@ class Load:
     @property
     def _reading(self) -> int:
         """Cells in memory: decoded, on its way there, as stored, copied, and the one worked on."""
-        return (3 + self.copied + self.read_ahead) * self._cell
+        cells = 3 + self.copied + self.read_ahead
+        return cells * self._cell + (1 + self.read_ahead) * self.beside_bytes
 
     @property
     def _sample(self) -> int:

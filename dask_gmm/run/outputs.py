@@ -56,6 +56,20 @@ def _zarr_sinks(
     }
 
 
+def _npy_sinks(
+    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str]
+) -> Mapping[str, Sink]:
+    from dask_gmm.data.grid import Grid
+    from dask_gmm.data.sinks.npy import NpySink
+
+    grid = source.grid
+    if not isinstance(grid, Grid):
+        raise ConfigurationError(f"{path}: a table's results are no .npy file; allowed: parquet")
+    return {
+        name: NpySink.create(path, grid, form.trailing, form.dtype) for name, form in own.items()
+    }
+
+
 def _parquet_sinks(
     path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str]
 ) -> Mapping[str, Sink]:
@@ -63,13 +77,14 @@ def _parquet_sinks(
     from dask_gmm.data.sources.parquet import ParquetSource
 
     if not isinstance(source, ParquetSource):
-        raise ConfigurationError(f"{path}: an array's results are no table; allowed: zarr")
+        raise ConfigurationError(f"{path}: an array's results are no table; allowed: zarr, npy")
     parts = [Part(name, form.columns, np.dtype(form.dtype)) for name, form in own.items()]
     return create_parquet_sinks(path, parts, source, keep)
 
 
 _CREATE: dict[str, Callable[..., Mapping[str, Sink]]] = {
     "zarr": _zarr_sinks,
+    "npy": _npy_sinks,
     "parquet": _parquet_sinks,
 }
 

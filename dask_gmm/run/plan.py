@@ -133,6 +133,7 @@ def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan
         n_components=K,
         outputs=tuple(config.outputs.written()),
         threads=cluster.threads_per_worker,
+        beside_bytes=source.beside_bytes,
     )
     return RunPlan(
         manifest=manifest,

@@ -60,6 +60,7 @@ def manifest_of(job: Job, found: Findings, clock: Clock) -> dict[str, Any]:
         "rows": {
             "total": seen.n_rows,
             "masked": seen.n_rows - seen.n_used,
+            "nodata": seen.n_nodata,
             "invalid": seen.n_invalid,
             "used": seen.n_used,
         },
@@ -119,9 +120,11 @@ def _shown_input(job: Job) -> dict[str, Any]:
     shown = job.plan.manifest.to_json()
     written = job.config.redacted()["source"]
     found = job.config.source.model_dump(mode="json")
-    for key in ("path", "variable"):
+    for key in ("path", "variable", "weights"):
         if written[key] != found[key]:
             shown[key] = written[key]
+    if found["mask"] is not None and written["mask"] != found["mask"]:
+        shown["mask"] = written["mask"]["path"]
     return shown
 
 

@@ -215,8 +215,6 @@ def test_words_of_the_configuration(tmp_path):
         ConfigurationError, match=r"source.kind: 'geotiff' is not supported in this"
     ):
         open_source("geotiff", "x")
-    with pytest.raises(ConfigurationError, match="URLs are not supported in this version"):
-        open_source("zarr", "s3://bucket/a")
     with pytest.raises(ConfigurationError, match="found 'skip'; allowed: error, fill"):
         open_source("zarr", str(tmp_path / "a"), missing_chunks="skip")
 

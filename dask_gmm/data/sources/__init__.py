@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,6 +52,10 @@ class Source(Protocol):
     def where(self, first: int, last: int | None = None) -> str:
         """Name a cell, or a run of them, as errors do: the file, and the block in it."""
 
+    @property
+    def beside_bytes(self) -> int:
+        """What reading a cell takes beyond a few times its rows, in bytes."""
+
     def read(self, cell: int) -> Block:
         """Read one cell as rows.
 
@@ -68,43 +75,124 @@ class Source(Protocol):
         """
 
 
-def open_source(
-    kind: str,
-    path: str | Sequence[str],
-    *,
-    variable: str | None = None,
-    feature_axis: int | str | None = -1,
-    missing_chunks: str = "error",
-    columns: Sequence[str] | None = None,
-    weights: str | None = None,
-    keep: Sequence[str] = (),
-    storage_options: Mapping[str, Any] | None = None,
-) -> Source:
-    """Open an input by the names of the configuration's `source` section.
+@dataclass(frozen=True)
+class MaskOptions:
+    """What the configuration says of a mask: where it lies, and which of its values keep a row."""
 
-    What a kind has no use for is ignored; the configuration refuses it before.
+    path: str
+    keep: str = "nonzero"
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """The configuration's `source` section: what an opener is given.
 
     Parameters
     ----------
     kind : str
         Kind of source; a key of `KINDS`.
-    path : str or sequence of str
-        Where it is; relative paths are made absolute here, before anything reaches a worker.
-        A table may be a list of files, directories and globs.
+    path : str or tuple of str
+        Where it is: a path or a URL. A table may be a list of files, directories and globs.
     variable : str, optional
         Array inside a group, nested ones with '/'.
     feature_axis : int, str or None
         Axis of the features by number or name; None: one feature, every axis is leading.
+    columns : tuple of (int or str), optional
+        Features to read, by number or name; of a group, the arrays that are its bands. Of a table,
+        the columns; by default all of numbers.
+    weights : str, optional
+        An array of the leading shape; a column of a table.
+    keep : tuple of str
+        Columns of a table that will be carried into the outputs.
+    mask : MaskOptions, optional
+    nodata : "auto", None, number or tuple of numbers
+        Values that stand for no data; "auto": what the input declares.
     missing_chunks : {"error", "fill"}
         Whether absent chunks are refused or read as the fill value.
-    columns : sequence of str, optional
-        Columns of a table that are features; by default all of numbers.
-    weights : str, optional
-        Column of a table that holds weights.
-    keep : sequence of str
-        Columns of a table that will be carried into the outputs.
-    storage_options : mapping, optional
-        fsspec's options for URLs; credentials among them are never shown.
+    storage_options : mapping
+        For fsspec, of every URL of the section. Never shown.
+    directory : path, optional
+        What relative paths are relative to; by default the working directory.
+    """
+
+    kind: str
+    path: str | Sequence[str]
+    variable: str | None = None
+    feature_axis: int | str | None = -1
+    columns: tuple[int | str, ...] | None = None
+    weights: str | None = None
+    keep: tuple[str, ...] = ()
+    mask: MaskOptions | None = None
+    nodata: str | float | tuple[float, ...] | None = "auto"
+    missing_chunks: str = "error"
+    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    directory: str | os.PathLike[str] | None = None
+
+    def changed(self) -> list[str]:
+        """Return the names of the options that are not left at their default."""
+        plain = SourceOptions(self.kind, self.path)
+        names = (each.name for each in fields(self) if each.name not in ("kind", "path"))
+        return [name for name in names if getattr(self, name) != getattr(plain, name)]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of source.
+
+    Parameters
+    ----------
+    module, opener : str
+        Where its opener is, a function of `SourceOptions`: nothing is imported before it is needed.
+    takes : frozenset of str
+        The options that mean something to it; the others are refused, never ignored.
+    """
+
+    module: str
+    opener: str
+    takes: frozenset[str]
+
+    def open(self, options: SourceOptions) -> Source:
+        """Open a source of this kind."""
+        for name in options.changed():
+            if name not in self.takes | {"directory"}:
+                raise ConfigurationError(
+                    f"source.{name}: does not apply to kind {options.kind}, which takes "
+                    f"{', '.join(sorted(self.takes))}; remove it"
+                )
+        opener: Callable[[SourceOptions], Source] = getattr(
+            importlib.import_module(f"dask_gmm.data.sources.{self.module}"), self.opener
+        )
+        return opener(options)
+
+
+_ROWS = {"weights", "mask", "nodata"}
+KINDS: dict[str, Kind] = {
+    "zarr": Kind(
+        "openers",
+        "open_zarr",
+        frozenset(
+            _ROWS | {"variable", "feature_axis", "columns", "missing_chunks", "storage_options"}
+        ),
+    ),
+    "npy": Kind(
+        "openers",
+        "open_npy",
+        # A mask or weights may be Zarr behind a URL.
+        frozenset(_ROWS | {"feature_axis", "columns", "storage_options"}),
+    ),
+    "parquet": Kind(
+        "parquet", "open_parquet", frozenset({"columns", "weights", "keep", "storage_options"})
+    ),
+}
+
+
+def open_source(kind: str, path: str | Sequence[str], **options: Any) -> Source:
+    """Open an input by the names of the configuration's `source` section.
+
+    Parameters
+    ----------
+    kind, path, **options
+        The fields of `SourceOptions`.
 
     Returns
     -------
@@ -113,7 +201,7 @@ def open_source(
     Raises
     ------
     ConfigurationError
-        If a value is not allowed or does not fit the input.
+        If a value is not allowed, does not apply to the kind, or does not fit the input.
     InputDataError
         If the input is missing, unreadable, empty or of a dtype that is no real number.
     """
@@ -121,24 +209,4 @@ def open_source(
         raise ConfigurationError(
             f"source.kind: {kind!r} is not supported in this version; allowed: {', '.join(KINDS)}"
         )
-    array = {"variable": variable, "feature_axis": feature_axis, "missing_chunks": missing_chunks}
-    table = {"columns": columns, "weights": weights, "keep": keep}
-    return KINDS[kind](path, array, table, storage_options)
-
-
-def _open_zarr(path: str, array: Mapping[str, Any], table: Any, options: Any) -> Source:
-    # Zarr takes a quarter of a second to import: nothing is imported before it is needed.
-    from dask_gmm.data.sources.zarr import ZarrSource
-
-    return ZarrSource.open(path, **array)
-
-
-def _open_parquet(
-    path: str | Sequence[str], array: Any, table: Mapping[str, Any], options: Any
-) -> Source:
-    from dask_gmm.data.sources.parquet import ParquetSource
-
-    return ParquetSource.open(path, **table, storage_options=options)
-
-
-KINDS: dict[str, Callable[..., Source]] = {"zarr": _open_zarr, "parquet": _open_parquet}
+    return KINDS[kind].open(SourceOptions(kind, path, **options))

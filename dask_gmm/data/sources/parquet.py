@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from dask_gmm.data.folders import located
 from dask_gmm.data.grid import Block, RowGroups
 from dask_gmm.data.manifest import TableColumn, TableFile, TableManifest, fingerprint
 from dask_gmm.data.parquet_columns import (
@@ -23,7 +24,8 @@ from dask_gmm.data.parquet_columns import (
 )
 from dask_gmm.data.parquet_files import Folder, find_files
 from dask_gmm.data.parquet_footers import Footer, common_type, read_footer
-from dask_gmm.errors import InputDataError
+from dask_gmm.data.sources import SourceOptions
+from dask_gmm.errors import ConfigurationError, InputDataError
 
 #: Footers that are read at a time: a remote store answers each after a round trip.
 AT_A_TIME = 16
@@ -130,6 +132,11 @@ class ParquetSource:
             fingerprint=fingerprint(documents, {each.name: each.stored for each in found}),
         )
         return replace(source, _manifest=_described(source, path, footers, stored))
+
+    @property
+    def beside_bytes(self) -> int:
+        """Nothing: rows and weights are all that is read."""
+        return 0
 
     @property
     def n_features(self) -> int:
@@ -239,4 +246,23 @@ def _described(
         files=tuple(
             TableFile(f.name, len(f.lengths), sum(f.lengths), f.stored_bytes) for f in footers
         ),
+    )
+
+
+def open_parquet(options: SourceOptions) -> ParquetSource:
+    """Open a table as the configuration's `source` section says."""
+    listed = [options.path] if isinstance(options.path, str) else options.path
+    columns = list[str]()
+    for each in options.columns or ():
+        if not isinstance(each, str):
+            raise ConfigurationError(
+                f"source.columns: found {each!r}; allowed are the names of a table's columns"
+            )
+        columns.append(each)
+    return ParquetSource.open(
+        [located(path, options.directory) for path in listed],
+        columns=None if options.columns is None else columns,
+        weights=options.weights,
+        keep=options.keep,
+        storage_options=options.storage_options,
     )

@@ -41,7 +41,6 @@ from dask_gmm.run.config.yaml_reader import read_yaml
 __all__ = ["Config", "RunPaths", "config_schema", "load_config"]
 
 HIDDEN = "***"
-_SECRET = re.compile(r"pass|secret|token|key|cred", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -56,11 +55,14 @@ class RunPaths:
         The data that it reads: absolute paths, globs among them, and URLs as they are.
     outputs
         Where each output is written, by its name in the configuration.
+    beside
+        The arrays of weights and mask, likewise.
     """
 
     run_dir: Path
     sources: tuple[str, ...]
     outputs: Mapping[str, Path]
+    beside: tuple[str, ...] = ()
 
 
 class Config(Section):
@@ -117,7 +119,12 @@ class Config(Section):
         path = self.source.path
         listed = (path,) if isinstance(path, str) else path
         sources = tuple(self._located(each.removeprefix("file://")) for each in listed)
-        return RunPaths(run_dir, sources, outputs)
+        source = self.source
+        # Of a table the weights are a column.
+        weights = None if source.kind == "parquet" else source.weights
+        named = (weights, None if source.mask is None else source.mask.path)
+        beside = tuple(self._located(each.removeprefix("file://")) for each in named if each)
+        return RunPaths(run_dir, sources, outputs, beside)
 
     def output_kind(self, name: str) -> str:
         """Return the storage format of an output."""
@@ -127,17 +134,16 @@ class Config(Section):
     def redacted(self) -> dict[str, Any]:
         """Return the configuration with all defaults as plain values that may be shown and stored.
 
-        Values that came from the environment appear as the ``${NAME}`` that was written, storage
-        options whose names suggest a secret as ``***``.
+        Values that came from the environment appear as the ``${NAME}`` that was written, other
+        storage options as ``***``: nobody can tell a credential by its name.
         """
         plain: dict[str, Any] = self.model_dump(mode="json")
+        plain["source"]["storage_options"] = _hidden(plain["source"]["storage_options"])
         for path, template in self._templates.items():
             inner = plain
             for step in path[:-1]:
                 inner = inner[step]  # type: ignore[index]
             inner[path[-1]] = template  # type: ignore[index]
-        options = plain["source"]["storage_options"]
-        plain["source"]["storage_options"] = _without_secrets(options)
         return plain
 
     def hash(self) -> str:
@@ -220,18 +226,20 @@ def _misplaced(config: Config, judge: Judge) -> list[Problem]:
                 ("run_dir",), "a directory of its own, below or beside the working directory"
             )
         ]
-    for path in paths.sources:
+    for path in paths.sources + paths.beside:
         # Whatever a glob matches lies below the part in front of its first wildcard.
         source = Path(re.split(r"[*?\[]", path)[0])
         if source.is_relative_to(run_dir) or run_dir.is_relative_to(source):
-            return [judge.refused(("run_dir",), "a directory apart from source.path")]
+            return [
+                judge.refused(("run_dir",), "a directory apart from source.path and all inputs")
+            ]
     return []
 
 
-def _without_secrets(options: Any) -> Any:
+def _hidden(options: Any) -> Any:
+    """Return options with their names only; what is true, false or null is no secret."""
     if isinstance(options, dict):
-        return {
-            key: HIDDEN if _SECRET.search(str(key)) else _without_secrets(value)
-            for key, value in options.items()
-        }
-    return options
+        return {key: _hidden(value) for key, value in options.items()}
+    if isinstance(options, list):
+        return [_hidden(value) for value in options]
+    return options if options is None or isinstance(options, bool) else HIDDEN

@@ -13,20 +13,22 @@ if TYPE_CHECKING:
     from dask_gmm.run.config import Config
 
 #: Per kind of source, the keys that mean nothing to it, and what they must be.
-_WITHOUT_MEANING = {
-    "zarr": {
-        "columns": "null (columns are of kind: parquet)",
-        "weights": "null (a column of weights is of kind: parquet)",
-        "storage_options": "{} (a local path needs none)",
+_WITHOUT_MEANING: dict[str, dict[str, str]] = {
+    "zarr": {},
+    "npy": {
+        "variable": "null (a file holds one array)",
+        "missing_chunks": "error, its default (a file has no chunks to leave out)",
     },
     "parquet": {
         "variable": "null (a table has columns)",
         "feature_axis": "-1, its default (a table has columns)",
         "missing_chunks": "error, its default (a table has no chunks to leave out)",
+        "mask": "null (a table has nulls and weights)",
+        "nodata": "auto, its default (a table has nulls)",
     },
 }
 #: Per kind of source, the kinds of output that its results may have.
-_WRITTEN_AS = {"zarr": ("zarr",), "parquet": ("parquet",)}
+_WRITTEN_AS = {"zarr": ("zarr", "npy"), "npy": ("npy", "zarr"), "parquet": ("parquet",)}
 
 
 def misfits(config: Config, judge: Judge) -> Iterator[Problem]:
@@ -35,10 +37,10 @@ def misfits(config: Config, judge: Judge) -> Iterator[Problem]:
     for key, allowed in _WITHOUT_MEANING[kind].items():
         if getattr(source, key) != type(source).model_fields[key].default:
             yield judge.refused(("source", key), f"{allowed}, as source.kind is {kind}")
-    if kind == "zarr" and (
-        not isinstance(source.path, str) or re.match(r".*://|.*[*?\[]", source.path)
-    ):
-        yield judge.refused(("source", "path"), "one local path, as source.kind is zarr")
+    if kind != "parquet":
+        path = source.path
+        if not isinstance(path, str) or ("://" not in path and re.search(r"[*?\[]", path)):
+            yield judge.refused(("source", "path"), f"one path or URL, as source.kind is {kind}")
     if config.outputs.keep and (kind != "parquet" or not config.outputs.written()):
         yield judge.refused(
             ("outputs", "keep"), "[] unless source.kind is parquet and there is an output"

@@ -47,18 +47,12 @@ def _a_mapping(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _number_or_list(value: Any) -> bool:
-    return isinstance(value, int | float | list) and not isinstance(value, bool)
-
-
-_KINDS = ("ome-zarr", "geotiff", "image", "nifti", "netcdf", "npy")
+_KINDS = ("ome-zarr", "geotiff", "image", "nifti", "netcdf")
 _BATCH_CLUSTERS = ("slurm", "pbs", "lsf", "htcondor")
 _OTHER_CLUSTERS = ("address", "scheduler-file", "kubernetes", "gateway", "class")
 
 NOT_YET = (
-    NotYet("source.kind", "zarr or parquet", words=_KINDS),
-    NotYet("source.mask", "null", when=_given),
-    NotYet("source.nodata", "auto or null", when=_number_or_list),
+    NotYet("source.kind", "zarr, npy or parquet", words=_KINDS),
     NotYet("features", "null", when=_given),
     NotYet("model.n_components", "one integer", when=_a_list),
     NotYet("model.covariance_type", "one of full, tied, diag, spherical", when=_a_list),
@@ -69,12 +63,12 @@ NOT_YET = (
     NotYet("classes.order", "weight", when=_a_mapping),
     NotYet("classes.band", "order: weight", when=_given),
     NotYet("classes.align_to", "order: weight", when=_given),
-    NotYet("outputs.labels.kind", "same, zarr or parquet", words=_KINDS),
-    NotYet("outputs.probabilities.kind", "same, zarr or parquet", words=_KINDS),
+    NotYet("outputs.labels.kind", "same, zarr, npy or parquet", words=_KINDS),
+    NotYet("outputs.probabilities.kind", "same, zarr, npy or parquet", words=_KINDS),
     NotYet("outputs.probabilities.dtype", "float32", words=("uint8",)),
     NotYet("outputs.probabilities.top", "null", when=_given),
-    NotYet("outputs.uncertainty.kind", "same, zarr or parquet", words=_KINDS),
-    NotYet("outputs.log_density.kind", "same, zarr or parquet", words=_KINDS),
+    NotYet("outputs.uncertainty.kind", "same, zarr, npy or parquet", words=_KINDS),
+    NotYet("outputs.log_density.kind", "same, zarr, npy or parquet", words=_KINDS),
     NotYet("cluster.kind", "local or threads", words=_BATCH_CLUSTERS + _OTHER_CLUSTERS),
 )
 

@@ -31,25 +31,39 @@ class Section(BaseModel):
     )
 
 
+class Mask(Section):
+    """An array that says which rows to keep."""
+
+    path: Text = Field(examples=["data/mask.zarr"])
+    """Where it lies: Zarr or npy, of the source's leading shape, in any chunks."""
+    keep: Literal["nonzero", "zero"] = "nonzero"
+    """Which of its values keep a row."""
+
+
 class Source(Section):
     """What is read."""
 
-    kind: Literal["zarr", "parquet"] = Field(examples=["zarr"])
+    kind: Literal["zarr", "npy", "parquet"] = Field(examples=["zarr"])
     """The storage format."""
     path: Text | Texts = Field(examples=["data/image.zarr"])
-    """Where it lies, relative to the working directory or -C DIR; a table also: URL, glob, list."""
+    """A URL, or a path relative to the working directory or -C DIR; a table also: glob, list."""
     variable: Text | None = None
     """The array inside a group."""
     feature_axis: int | Text | None = -1
     """The axis of the features, by number or name; null: one feature, every axis is a row axis."""
-    columns: Texts | None = None
-    """The columns of a table that are features; null: all of numbers but the weights."""
+    columns: Annotated[tuple[int | Text, ...], Strict(False), Field(min_length=1)] | None = None
+    """Features by number or name; of a Zarr group, its bands; null: all (but a table's weights)."""
     weights: Text | None = None
-    """The column of a table that holds row weights."""
-    mask: None = None
-    """An array that says which rows to keep."""
-    nodata: Literal["auto"] | None = "auto"
-    """The value that stands for no data; auto: what the source declares."""
+    """Row weights: the column of a table, or where an array of the leading shape lies."""
+    mask: Mask | None = None
+    """Which rows to keep."""
+    nodata: (
+        Literal["auto"]
+        | float
+        | Annotated[tuple[float, ...], Strict(False), Field(min_length=1)]
+        | None
+    ) = "auto"
+    """What stands for no data, in any feature of a row; auto: what the source declares."""
     on_invalid: Literal["mask", "error"] = "mask"
     """What to do about rows with NaN or infinity: leave them out, or stop."""
     missing_chunks: Literal["error", "fill"] = "error"
@@ -111,7 +125,7 @@ class Classes(Section):
 class Output(Section):
     """One array that is written."""
 
-    kind: Literal["same", "zarr", "parquet"] = "same"
+    kind: Literal["same", "zarr", "npy", "parquet"] = "same"
     """The storage format; same: as the source."""
     path: OutputPath = Field(examples=["NAME.zarr"])
     """Where it is written, inside run_dir; outputs of a table may share one set of files."""

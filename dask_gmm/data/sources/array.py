@@ -1,0 +1,286 @@
+"""Rows out of stored arrays: one array with a feature axis, or one array per band."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_gmm.data.grid import Block, Grid
+from dask_gmm.data.manifest import ArrayManifest, together
+from dask_gmm.data.stored import StoredArray, without
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """An array whose cells are what is stored together, over all features.
+
+    It holds no file handle: it pickles to about 1 kB, and every process opens the array when it
+    first reads.
+
+    Parameters
+    ----------
+    kind, path, variable
+        As configured; the path absolute.
+    array : StoredArray
+    feature_axis : int or None
+        Not negative; None: one feature, every axis is leading.
+    columns : tuple of int or None
+        The features that are read, in their order; None: all.
+    feature_names : tuple of str or None
+        Of the features that are read.
+    """
+
+    kind: str
+    path: str
+    variable: str | None
+    array: StoredArray
+    feature_axis: int | None
+    columns: tuple[int, ...] | None
+    feature_names: tuple[str, ...] | None
+
+    @property
+    def grid(self) -> Grid:
+        """The leading axes, cut into cells."""
+        names = self.array.axis_names
+        return Grid(
+            without(self.array.shape, self.feature_axis),
+            self.array.cell_shape(self.feature_axis),
+            names and without(names, self.feature_axis),
+        )
+
+    @property
+    def n_features(self) -> int:
+        """D."""
+        if self.columns is not None:
+            return len(self.columns)
+        return 1 if self.feature_axis is None else self.array.shape[self.feature_axis]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the values that `read` returns: as stored, but uint8 for booleans."""
+        return as_numbers(self.array.dtype)
+
+    @property
+    def feature_dtypes(self) -> tuple[np.dtype[Any], ...]:
+        """(D,), as stored."""
+        return (self.array.dtype,) * self.n_features
+
+    def part(self, cells: Sequence[int]) -> ArraySource:
+        """Return what a task needs that reads only these cells: the whole value, it is small."""
+        return self
+
+    def where(self, first: int, last: int | None = None) -> str:
+        """Name a run of cells: the path, and the chunks' places along the leading axes."""
+        return name_cells(self.path, self.grid, first, last)
+
+    @property
+    def beside_bytes(self) -> int:
+        """What reading a cell takes beyond its rows: chunks hold columns not asked for."""
+        if self.columns is None or self.feature_axis is None:
+            return 0
+        together = min(self.array.objects[self.feature_axis], self.array.shape[self.feature_axis])
+        return 3 * math.prod(self.grid.chunks) * together * self.dtype.itemsize
+
+    def read(self, cell: int) -> Block:
+        """Read one cell as rows.
+
+        The block owns freshly allocated memory. With the features last its values are C-contiguous
+        (n, D); with the features first, or columns chosen, they are the transpose of what was read,
+        not a copy. What is stored big-endian stays so.
+
+        Parameters
+        ----------
+        cell : int
+            Number of the cell in `grid`.
+
+        Returns
+        -------
+        Block
+            Values of shape (n, D), rows in the cell's C order.
+
+        Raises
+        ------
+        InputDataError
+            Naming file and chunk, if something is missing, truncated or corrupt.
+        """
+        region, axis = self.grid.region(cell), self.feature_axis
+        if axis is None:
+            return Block(self._numbers(region).reshape(-1, 1))
+        if self.columns is not None:
+            return Block(self._chosen(region, axis, self.columns))
+        values = self._numbers((*region[:axis], slice(0, self.n_features), *region[axis:]))
+        return Block(np.moveaxis(values, axis, -1).reshape(-1, self.n_features))
+
+    def manifest(self) -> ArrayManifest:
+        """Describe the array from its metadata and the sizes of its chunks; reads none.
+
+        Raises
+        ------
+        InputDataError
+            If chunks are missing (unless they may be filled) or empty.
+        """
+        array, found = self.array, self.array.inventory()
+        grid, axis = self.grid, self.feature_axis
+        shape = tuple(self.n_features if i == axis else n for i, n in enumerate(array.shape))
+        return ArrayManifest(
+            kind=self.kind,
+            path=self.path,
+            variable=self.variable,
+            shape=shape,
+            feature_axis=self.feature_axis,
+            n_features=self.n_features,
+            dtype=array.dtype.str,
+            chunks=found.chunks,
+            cell_shape=grid.chunks,
+            n_cells=len(grid),
+            zarr_format=found.zarr_format,
+            stored_bytes=found.stored_bytes,
+            decoded_bytes=grid.n_rows_total * self.n_features * array.dtype.itemsize,
+            missing=found.missing,
+            fingerprint=found.fingerprint,
+        )
+
+    def _numbers(self, selection: tuple[slice, ...]) -> npt.NDArray[Any]:
+        values = self.array.read(selection)
+        return values.view(np.uint8) if values.dtype.kind == "b" else values
+
+    def _chosen(
+        self, region: tuple[slice, ...], axis: int, columns: tuple[int, ...]
+    ) -> npt.NDArray[Any]:
+        """Read some features of a region; only chunks that hold any of them are fetched."""
+        values = np.empty((len(columns), _n_rows(region)), self.dtype)
+        for span, places in _by_object(columns, self.array.objects[axis]):
+            read = np.moveaxis(self._numbers((*region[:axis], span, *region[axis:])), axis, 0)
+            for place in places:
+                values[place] = read[columns[place] - span.start].ravel()
+        return values.T
+
+
+@dataclass(frozen=True)
+class BandSource:
+    """Bands that are arrays of their own, of equal shape and chunks: every band is a feature.
+
+    Parameters
+    ----------
+    path : str
+        Absolute, of the group.
+    bands : tuple of StoredArray
+    feature_names : tuple of str
+        Their names in the group.
+    """
+
+    path: str
+    bands: tuple[StoredArray, ...]
+    feature_names: tuple[str, ...]
+
+    @property
+    def grid(self) -> Grid:
+        """All axes of a band, cut into cells."""
+        first = self.bands[0]
+        return Grid(first.shape, first.cell_shape(None), first.axis_names)
+
+    @property
+    def n_features(self) -> int:
+        """D."""
+        return len(self.bands)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The smallest that holds the values of every band."""
+        return np.result_type(*(as_numbers(band.dtype) for band in self.bands))
+
+    @property
+    def feature_dtypes(self) -> tuple[np.dtype[Any], ...]:
+        """(D,), as stored."""
+        return tuple(band.dtype for band in self.bands)
+
+    def part(self, cells: Sequence[int]) -> BandSource:
+        """Return what a task needs that reads only these cells: the whole value, it is small."""
+        return self
+
+    def where(self, first: int, last: int | None = None) -> str:
+        """Name a run of cells: the path, and the chunks' places along the leading axes."""
+        return name_cells(self.path, self.grid, first, last)
+
+    @property
+    def beside_bytes(self) -> int:
+        """What reading a cell takes beyond its rows: one band, stored, decoded and on its way."""
+        widest = max(band.dtype.itemsize for band in self.bands)
+        return 3 * math.prod(self.grid.chunks) * widest
+
+    def read(self, cell: int) -> Block:
+        """Read one cell of every band as rows.
+
+        Returns
+        -------
+        Block
+            Values of shape (n, D), the transpose of bands one after the other.
+
+        Raises
+        ------
+        InputDataError
+            Naming file and chunk, if something is missing, truncated or corrupt.
+        """
+        region = self.grid.region(cell)
+        values = np.empty((self.n_features, _n_rows(region)), self.dtype)
+        for place, band in zip(values, self.bands, strict=True):
+            place[:] = band.read(region).ravel()
+        return Block(values.T)
+
+    def manifest(self) -> ArrayManifest:
+        """Describe the bands from their metadata and the sizes of their chunks; reads none.
+
+        Raises
+        ------
+        InputDataError
+            If chunks are missing (unless they may be filled) or empty.
+        """
+        grid, found = self.grid, [band.inventory() for band in self.bands]
+        named = zip(self.feature_names, found, strict=True)
+        return ArrayManifest(
+            kind="zarr",
+            path=self.path,
+            variable=None,
+            shape=(*grid.shape, self.n_features),
+            feature_axis=len(grid.shape),
+            n_features=self.n_features,
+            dtype=self.dtype.str,
+            chunks=(*found[0].chunks, 1),
+            cell_shape=grid.chunks,
+            n_cells=len(grid),
+            zarr_format=found[0].zarr_format,
+            stored_bytes=sum(each.stored_bytes for each in found),
+            decoded_bytes=grid.n_rows_total * self.n_features * self.dtype.itemsize,
+            missing=tuple(f"{name}/{key}" for name, each in named for key in each.missing),
+            fingerprint=together(each.fingerprint for each in found),
+        )
+
+
+def name_cells(path: str, grid: Grid, first: int, last: int | None) -> str:
+    """Name a run of cells by the chunks' places along the leading axes."""
+    place = f"chunk {grid.coordinates(first)}"
+    if last not in (None, first):
+        place = f"chunks {grid.coordinates(first)} to {grid.coordinates(last)}"
+    return f"{path}: {place} of the leading axes"
+
+
+def as_numbers(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return a dtype, uint8 for booleans."""
+    return np.dtype(np.uint8) if dtype.kind == "b" else dtype
+
+
+def _n_rows(region: Sequence[slice]) -> int:
+    return math.prod(span.stop - span.start for span in region)
+
+
+def _by_object(columns: Sequence[int], length: int) -> Iterator[tuple[slice, list[int]]]:
+    """Group columns by the stored object that holds them: its span, and their places."""
+    for number in sorted({column // length for column in columns}):
+        places = [i for i, column in enumerate(columns) if column // length == number]
+        inside = [columns[i] for i in places]
+        yield slice(min(inside), max(inside) + 1), places
