@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from dask_gmm.engine.passes import one_blas_thread
-from dask_gmm.fit.loop import Solution, fit_em
+from dask_gmm.fit.loop import Rules, Solution, fit_em
 from dask_gmm.fit.readings import MemoryReadings, Readings, expectation_over
 from dask_gmm.fit.sample import StartPlan, start_parameters
 from dask_gmm.fit.starts import STARTS
@@ -323,10 +323,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         solution = fit_em(
             expectation_over(readings, plan.frame, seen.moments.total_scatter(plan.frame)),
             start,
-            floor=plan.floor,
-            stopping=Tolerance(self.tol, previous),
-            max_iter=self.max_iter,
-            observe=self._say if self.verbose else None,
+            Rules(plan.floor, Tolerance(self.tol, previous), self.max_iter),
+            self._say if self.verbose else None,
         )
         if self.verbose:
             print("Initialization converged." if solution.converged else "did not converge.")

@@ -1,20 +1,54 @@
-"""The iteration: parameters = m_step(expectation(parameters)) until it means nothing more."""
+"""The iteration: parameters = m_step(expectation(parameters)) until it means nothing more.
+
+Four verbs: :func:`begin` makes a state, :func:`step` takes the next from what one reading found,
+``state.running`` says when to end, and :func:`solution` reads the last state. :func:`fit_em` puts
+them together for one fit; :mod:`dask_gmm.fit.race` for several that share their readings.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TypeAlias
 
+from dask_gmm.fit.acceleration import extrapolated
+from dask_gmm.fit.state import State
 from dask_gmm.fit.stopping import StoppingRule
 from dask_gmm.mixture.arrays import Array
 from dask_gmm.mixture.parameters import Parameters
-from dask_gmm.mixture.statistics import SufficientStatistics, m_step, narrow_components
+from dask_gmm.mixture.statistics import (
+    SufficientStatistics,
+    expected_log_likelihood,
+    m_step,
+    narrow_components,
+)
 
 #: From parameters to the completed sufficient statistics of all rows: one reading of the data.
 Expectation: TypeAlias = Callable[[Parameters], SufficientStatistics]
 #: Called after every iteration with its number (from 1) and the mean log-likelihood before it.
 Observer: TypeAlias = Callable[[int, float], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """What one fit is held to.
+
+    Attributes
+    ----------
+    floor : (D,)
+        Added to every variance, in the expectation's frame.
+    stopping : StoppingRule
+    max_iter : int
+        Evaluations at most, each of them a reading; 0 returns the start.
+    accelerate : bool
+        Whether steps may be extrapolated; see :mod:`dask_gmm.fit.acceleration`.
+    """
+
+    floor: Array
+    stopping: StoppingRule
+    max_iter: int
+    accelerate: bool = False
 
 
 @dataclass(frozen=True)
@@ -26,12 +60,16 @@ class Solution:
     parameters : Parameters
         After the last M-step, in the expectation's frame.
     history : tuple of float
-        Mean log-likelihood (nats per row) before each M-step.
+        Mean log-likelihood (nats per row) before each M-step, and of each refused extrapolation.
     converged : bool
     stopped_by : str
         In words.
     narrow : tuple of int
         Components as narrow as the floor: they describe it and not the data.
+    refused : tuple of int
+        Entries of the history (from 0) that were extrapolations, refused for a lower likelihood.
+    step_gain : float or None
+        What the last M-step gained of the expected log-likelihood, nats per row.
     """
 
     parameters: Parameters
@@ -39,62 +77,92 @@ class Solution:
     converged: bool
     stopped_by: str
     narrow: tuple[int, ...]
+    refused: tuple[int, ...] = ()
+    step_gain: float | None = None
 
     @property
     def n_iter(self) -> int:
-        """M-steps done."""
+        """M-steps done, those from refused extrapolations included: each cost a reading."""
         return len(self.history)
 
     @property
     def lower_bound(self) -> float:
         """Mean log-likelihood before the last M-step, in nats per row."""
-        return self.history[-1] if self.history else float("-inf")
+        kept = [each for i, each in enumerate(self.history) if i not in self.refused]
+        return kept[-1] if kept else float("-inf")
 
     @property
     def falls(self) -> tuple[int, ...]:
         """Iterations (from 1) before whose M-step the likelihood was lower than one earlier."""
-        pairs = zip(self.history, self.history[1:], strict=False)
-        return tuple(i + 2 for i, (a, b) in enumerate(pairs) if b < a - 1e-12 * max(abs(a), 1.0))
+        kept = [(i, each) for i, each in enumerate(self.history) if i not in self.refused]
+        return tuple(i + 1 for (_, a), (i, b) in pairwise(kept) if b < a - 1e-12 * max(abs(a), 1.0))
 
 
 def fit_em(
-    expectation: Expectation,
-    start: Parameters,
-    *,
-    floor: Array,
-    stopping: StoppingRule,
-    max_iter: int,
-    observe: Observer | None = None,
+    expectation: Expectation, start: Parameters, rules: Rules, observe: Observer | None = None
 ) -> Solution:
-    """Iterate EM from ``start``.
-
-    Parameters
-    ----------
-    expectation : callable
-        See :data:`Expectation`.
-    start : Parameters
-        In the expectation's frame.
-    floor : (D,)
-        Added to every variance, in the same frame.
-    stopping : StoppingRule
-    max_iter : int
-        M-steps at most; 0 returns the start.
-    observe : callable, optional
-        See :data:`Observer`.
-    """
-    parameters, history = start, list[float]()
-    reason: str | None = None
-    while reason is None and len(history) < max_iter:
-        statistics = expectation(parameters)
-        parameters = m_step(statistics, floor, previous=parameters)
-        history.append(statistics.mean_log_likelihood)
+    """Iterate EM from ``start``, which stands in the expectation's frame."""
+    state = begin(start, rules)
+    while state.running:
+        state = step(state, expectation(state.parameters), rules)
         if observe is not None:
-            observe(len(history), history[-1])
-        reason = stopping.reached(history)
-    return Solution(
-        parameters,
-        tuple(history),
-        converged=reason is not None,
-        stopped_by=reason or f"the limit of {max_iter} iterations was reached",
-        narrow=narrow_components(parameters, floor),
+            observe(len(state.history), state.history[-1])
+    return solution(state, rules)
+
+
+def begin(start: Parameters, rules: Rules) -> State:
+    """Return the state before the first reading."""
+    return _limited(State(start), rules)
+
+
+def step(state: State, statistics: SufficientStatistics, rules: Rules) -> State:
+    """Return the next state, from the statistics of all rows under ``state.parameters``."""
+    mean = statistics.mean_log_likelihood
+    state = replace(state, history=(*state.history, mean))
+    if state.memory.fallback is not None and not mean >= state.kept[-2] - _rounding(mean):
+        return _limited(_fallen_back(state, state.memory.fallback), rules)
+    parameters = m_step(statistics, rules.floor, previous=state.parameters)
+    gain = expected_log_likelihood(statistics, parameters) - expected_log_likelihood(
+        statistics, state.parameters
     )
+    before = state.parameters
+    state = replace(state, parameters=parameters, gains=(*state.gains, gain))
+    reached = rules.stopping.reached(state.kept, state.gains)
+    if reached is not None:
+        return replace(state, converged=True, stopped_by=reached)
+    state = _limited(state, rules)
+    if not (state.running and rules.accelerate):
+        return state
+    proposed, memory = extrapolated(state.memory, before, parameters, rules.floor)
+    return replace(state, parameters=proposed, memory=memory)
+
+
+def solution(state: State, rules: Rules) -> Solution:
+    """Read a state as a result."""
+    return Solution(
+        state.parameters,
+        state.history,
+        converged=state.converged,
+        stopped_by=state.stopped_by or "it was interrupted",
+        narrow=narrow_components(state.parameters, rules.floor),
+        refused=state.refused,
+        step_gain=state.gains[-1] if state.gains else None,
+    )
+
+
+def _limited(state: State, rules: Rules) -> State:
+    if len(state.history) < rules.max_iter:
+        return state
+    reason = f"the limit of {rules.max_iter} iterations was reached"
+    return replace(state, stopped_by=reason)
+
+
+def _fallen_back(state: State, plain: Parameters) -> State:
+    """Go on from the plain EM point, as if the extrapolation from it had not been tried."""
+    refused = (*state.refused, len(state.history) - 1)
+    return replace(state, parameters=plain, refused=refused, memory=state.memory.after_refusal())
+
+
+def _rounding(mean: float) -> float:
+    """Return how far the mean log-likelihoods of equally good mixtures may differ."""
+    return 1e-13 * max(abs(mean), 1.0)

@@ -8,7 +8,7 @@ from functools import reduce
 
 import numpy as np
 
-from dask_gmm.fit.loop import Solution, fit_em
+from dask_gmm.fit.loop import Rules, Solution, fit_em
 from dask_gmm.fit.readings import MemoryReadings, expectation_over
 from dask_gmm.fit.starts import start_responsibilities
 from dask_gmm.fit.stopping import Negligible
@@ -41,6 +41,8 @@ class StartPlan:
         In the frame.
     max_iter : int
         M-steps on the sample at most.
+    accelerate : bool
+        Whether steps may be extrapolated.
     """
 
     covariance_type: str
@@ -49,6 +51,7 @@ class StartPlan:
     frame: Frame
     floor: Array
     max_iter: int
+    accelerate: bool = True
 
     @property
     def family(self) -> Family:
@@ -126,9 +129,12 @@ def fit_in_memory(start: Parameters, plan: StartPlan, rows: Rows) -> Solution:
     return fit_em(
         expectation_over(readings, plan.frame, moments.total_scatter(plan.frame)),
         start,
-        floor=plan.floor,
-        stopping=Negligible(moments.weight, n_parameters, TIGHTNESS),
-        max_iter=plan.max_iter,
+        Rules(
+            plan.floor,
+            Negligible(moments.weight, n_parameters, TIGHTNESS, falls=3),
+            plan.max_iter,
+            plan.accelerate,
+        ),
     )
 
 

@@ -102,6 +102,7 @@ def history_of(found: Findings, seconds: Sequence[float]) -> list[dict[str, Any]
             "mean_log_likelihood": of.history[i],
             "seconds": took,
             "fall": i + 1 in of.falls,
+            "refused": i in of.refused,
         }
 
     started, solution = found.started, found.solution
@@ -173,11 +174,12 @@ def _criteria(model: Model, segmented: Segmented) -> dict[str, float]:
 def _fit_summary(found: Findings) -> dict[str, Any]:
     """Return how the fit went: why it stopped, the starts, the readings of the data."""
     solution, started = found.solution, found.started
-    gain = predicted_gain(solution.history)
+    gain = None if solution.step_gain is None else predicted_gain(solution.step_gain)
     return {
         "converged": solution.converged,
         "stopped_by": solution.stopped_by,
         "n_iter": solution.n_iter,
+        "refused": len(solution.refused),
         "predicted_gain": None if gain is None else gain * found.seen.moments.weight,
         "passes": {**found.passes, "total": sum(found.passes.values())},
         "starts": [

@@ -14,7 +14,7 @@ import numpy as np
 from dask_gmm.data.sinks import Sink
 from dask_gmm.data.sources import Source
 from dask_gmm.errors import ConfigurationError, InputDataError
-from dask_gmm.fit.loop import Solution, fit_em
+from dask_gmm.fit.loop import Rules, Solution, fit_em
 from dask_gmm.fit.readings import Readings, expectation_over
 from dask_gmm.fit.sample import (
     FittedStart,
@@ -131,6 +131,7 @@ def start_stage(config: Config, source: Source, readings: Readings, seen: Survey
         frame,
         frame.floor(reg_covar),
         affordable_steps(kind, model.n_components, source.n_features, len(seen.sample.rows)),
+        config.fit.acceleration == "auto",
     )
     seeds = [model.random_state + i for i in range(model.n_init)]
     sample = seen.sample
@@ -181,10 +182,8 @@ def fit_stage(
     solution = fit_em(
         expectation_over(readings, plan.frame, seen.moments.total_scatter(plan.frame)),
         started.best.final.parameters,
-        floor=plan.floor,
-        stopping=stopping,
-        max_iter=most,
-        observe=observe,
+        Rules(plan.floor, stopping, most, plan.accelerate),
+        observe,
     )
     if solution.converged or most == model.max_iter:
         return solution

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dask_gmm.fit.loop import Solution, fit_em
+from dask_gmm.fit.loop import Rules, Solution, fit_em
 from dask_gmm.fit.readings import MemoryReadings, expectation_over
 from dask_gmm.fit.stopping import Negligible, Tolerance
 from dask_gmm.mixture.frame import Frame
@@ -16,7 +16,7 @@ from dask_gmm.mixture.survey import SurveyPlan, survey
 from tests.mixture.problems import FAMILIES, draw, nudged, own_step, random_mixture, step_error
 
 
-def fitted(X, start, *, reg_covar=0.0, stopping=None, max_iter=15, observe=None):
+def fitted(X, start, *, reg_covar=0.0, stopping=None, max_iter=15, accelerate=False, observe=None):
     """Fit rows in memory; return the readings and the solution."""
     frame = Frame.of_sample(X, isotropic=start.family.isotropic)
     readings = MemoryReadings(Rows(X))
@@ -24,10 +24,13 @@ def fitted(X, start, *, reg_covar=0.0, stopping=None, max_iter=15, observe=None)
     solution = fit_em(
         expectation_over(readings, frame, moments.total_scatter(frame)),
         start.inside(frame),
-        floor=frame.floor(np.full(X.shape[1], reg_covar)),
-        stopping=stopping or Tolerance(0.0),
-        max_iter=max_iter,
-        observe=observe,
+        Rules(
+            frame.floor(np.full(X.shape[1], reg_covar)),
+            stopping or Tolerance(0.0),
+            max_iter,
+            accelerate,
+        ),
+        observe,
     )
     return readings, frame, solution
 

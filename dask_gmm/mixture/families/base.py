@@ -143,6 +143,23 @@ class Family(ABC):
         return np.zeros(1, dtype=bool)
 
     @abstractmethod
+    def coordinates(self, covariances: Array) -> Array:
+        """Return free coordinates of covariances, (K, n) or (1, n): any numbers are allowed there.
+
+        Logarithms of the standard deviations; with cross terms, of the Cholesky factor's diagonal,
+        then its rows in units of their diagonal.
+
+        Raises
+        ------
+        IllConditionedError
+            If a covariance is not positive definite.
+        """
+
+    @abstractmethod
+    def from_coordinates(self, coordinates: Array, D: int) -> Array:
+        """Return the covariances whose free coordinates are given."""
+
+    @abstractmethod
     def conditioning(self, U: Array, a: Array) -> Array:
         """Return kappa_k = a_k^T |P_k| a_k, (K,), for root second moments a (K, D)."""
 

@@ -38,6 +38,23 @@ class _Matrices(Family):
     def precisions(self, U: Array) -> Array:
         return np.asarray(U @ np.swapaxes(U, -1, -2))
 
+    def coordinates(self, covariances: Array) -> Array:
+        matrices = covariances.reshape(-1, *covariances.shape[-2:])
+        try:
+            L = np.linalg.cholesky(matrices)
+        except np.linalg.LinAlgError as error:
+            raise IllConditionedError("a covariance is not positive definite") from error
+        lengths = np.diagonal(L, axis1=1, axis2=2)
+        below = (L / lengths[:, :, None])[:, *np.tril_indices(L.shape[-1], -1)]
+        return np.hstack([np.log(lengths), below])
+
+    def from_coordinates(self, coordinates: Array, D: int) -> Array:
+        L = np.tile(np.eye(D), (len(coordinates), 1, 1))
+        L[:, *np.tril_indices(D, -1)] = coordinates[:, D:]
+        L *= np.exp(coordinates[:, :D, None])
+        covariances = L @ L.transpose(0, 2, 1)
+        return covariances[0] if self.shares_scatter else covariances
+
     def repaired(self, covariances: Array) -> Array:
         matrices = covariances.reshape(-1, *covariances.shape[-2:])
         return np.stack([_repaired(matrix) for matrix in matrices]).reshape(covariances.shape)

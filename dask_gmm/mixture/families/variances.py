@@ -26,6 +26,11 @@ class _Variances(Family):
     ) -> Array:
         return mean + generator.standard_normal(size=(n, len(mean))) * np.sqrt(covariances[k])
 
+    def coordinates(self, covariances: Array) -> Array:
+        if not np.all(covariances > 0.0):
+            raise IllConditionedError("a variance is not positive")
+        return 0.5 * np.log(covariances).reshape(len(covariances), -1)
+
     def repaired(self, covariances: Array) -> Array:
         return np.maximum(covariances, NUMERIC_FLOOR)
 
@@ -73,6 +78,9 @@ class Diag(_Variances):
 
     def rescale_factors(self, U: Array, scale: Array) -> Array:
         return U / scale
+
+    def from_coordinates(self, coordinates: Array, D: int) -> Array:
+        return np.exp(2.0 * coordinates)
 
     def diagonals(self, covariances: Array, K: int, D: int) -> Array:
         return covariances.copy()
@@ -136,6 +144,9 @@ class Spherical(_Variances):
 
     def rescale_factors(self, U: Array, scale: Array) -> Array:
         return U / scale[0]
+
+    def from_coordinates(self, coordinates: Array, D: int) -> Array:
+        return np.exp(2.0 * coordinates[:, 0])
 
     def diagonals(self, covariances: Array, K: int, D: int) -> Array:
         return np.tile(covariances[:, None], (1, D))
