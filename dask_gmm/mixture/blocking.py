@@ -6,6 +6,8 @@ what they lead to); only their ratios matter, and a wrong choice near the border
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from dask_gmm.mixture.families import Family
@@ -15,6 +17,8 @@ from dask_gmm.mixture.loops import COMPONENTS_AT_ONCE, FEATURES_AT_ONCE, TILE, p
 CACHE_BYTES = 1 << 20
 #: Rows of a micro-block, at least and at most: Python's share of the time, and memory's.
 FEWEST, MOST = TILE, 8192
+#: Components of several mixtures that share a product, at most: the caches hold their blocks.
+STACKED = 64
 
 
 def block_rows(Q: int, K: int, n_residuals: int) -> int:
@@ -50,6 +54,18 @@ def workspace_bytes(family: Family, K: int, D: int) -> int:
 
     Which components are centred depends on the data: both kernels' buffers are counted.
     """
-    Q = family.n_features(D)
-    n_buffers, temporaries = Q + D + K, Q + 2 * K + 8
+    return _bytes(family.n_features(D), K, D)
+
+
+def several_bytes(mixtures: Sequence[tuple[Family, int]], D: int) -> int:
+    """Return the same for several mixtures (family, K) in one pass, with their sums."""
+    Q = max(family.n_features(D) for family, _ in mixtures) + D + 2
+    largest, total = max(K for _, K in mixtures), sum(K for _, K in mixtures)
+    work = _bytes(Q, min(total, max(largest, STACKED)), D)
+    return work + 8 * total * 4 * Q
+
+
+def _bytes(Q: int, K: int, D: int) -> int:
+    n_buffers = Q + D + K
+    temporaries = Q + 2 * K + 8
     return 8 * block_rows(Q, K, 0) * 2 * (n_buffers + temporaries)

@@ -36,7 +36,7 @@ def e_step(
     :func:`complete`.
     """
     kernel = Kernel(parameters, frame)
-    sums = _Sums(kernel)
+    sums = Sums(kernel)
     for block in blocks:
         sums.add(block)
     return sums.statistics()
@@ -67,7 +67,7 @@ def complete(
     )
 
 
-class _Sums:
+class Sums:
     """The running sums of one E-step, updated in place."""
 
     def __init__(self, kernel: Kernel) -> None:
@@ -78,18 +78,27 @@ class _Sums:
         self.weight = self.log_likelihood = 0.0
 
     def add(self, block: RowBlock) -> None:
+        """Add the rows of a block."""
         kernel = self.kernel
         work = kernel.workspace()
         for _ in kernel.micro_blocks(block, work):
             kernel.log_joint(work)
-            log_norm = kernel.softmax(work)
-            self.log_likelihood += float(log_norm @ work.w)
-            self.weight += float(work.w.sum())
-            loops.weigh(work.padded_R, kernel.K, kernel.B, work.w, work.total)
+            self.take_responsibilities(work)
             if kernel.uses_phi:
                 loops.add_statistics(self.S, work.padded_phi, work.padded_R, kernel.B)
-            for k in kernel.centred:
-                self._add_centred(k, work)
+            self.add_centred(work)
+
+    def take_responsibilities(self, work: Workspace) -> None:
+        """Turn the log-joints of a micro-block into responsibilities times weights."""
+        log_norm = self.kernel.softmax(work)
+        self.log_likelihood += float(log_norm @ work.w)
+        self.weight += float(work.w.sum())
+        loops.weigh(work.padded_R, self.kernel.K, self.kernel.B, work.w, work.total)
+
+    def add_centred(self, work: Workspace) -> None:
+        """Add the sums of the components that are centred."""
+        for k in self.kernel.centred:
+            self._add_centred(k, work)
 
     def _add_centred(self, k: int, work: Workspace) -> None:
         x, mean = work.phi[1 : self.kernel.D + 1], self.kernel.parameters.means[k]

@@ -103,6 +103,10 @@ class Kernel:
         if self.uses_phi:
             self.family.fill(work.padded_phi, self.D, self.B)
             np.matmul(self.theta, work.phi, out=work.R)
+        self.log_joint_centred(work)
+
+    def log_joint_centred(self, work: Workspace) -> None:
+        """Write the log-joints of the components that are centred."""
         x = work.phi[1 : self.D + 1]
         for k in self.centred:
             y = np.subtract(x, self.parameters.means[k][:, None], out=work.residuals)

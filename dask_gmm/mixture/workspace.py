@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 
 import numpy as np
@@ -24,7 +25,7 @@ class Workspace:
     """
 
     def __init__(self, Q: int, K: int, B: int, n_residuals: int) -> None:
-        self.padded_phi = np.zeros((padded(Q, FEATURES_AT_ONCE), B + _APART))
+        self.padded_phi = padded_features(Q, B)
         self.padded_R = np.zeros((padded(K, COMPONENTS_AT_ONCE), B + _APART))
         self.phi, self.R = self.padded_phi[:Q, :B], self.padded_R[:K, :B]
         self.phi[0] = 1.0
@@ -34,6 +35,17 @@ class Workspace:
         self.valid = np.empty(B, dtype=bool)
         self.component = np.empty(B, dtype=np.intp)
         self.ones = np.ones(max(K, Q))
+
+    def for_mixture(self, rows: slice) -> Workspace:
+        """Return the same buffers, with the rows of ``R`` that belong to one of several mixtures."""
+        view = copy.copy(self)
+        view.padded_R, view.R = self.padded_R[rows], self.R[rows]
+        return view
+
+
+def padded_features(Q: int, B: int) -> Array:
+    """Return zeros (Q, B), padded as the compiled loops take phi."""
+    return np.zeros((padded(Q, FEATURES_AT_ONCE), B + _APART))
 
 
 def padded_statistics(Q: int, K: int) -> Array:

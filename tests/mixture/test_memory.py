@@ -7,12 +7,13 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from dask_gmm.mixture.blocking import workspace_bytes
+from dask_gmm.mixture.blocking import several_bytes, workspace_bytes
 from dask_gmm.mixture.e_step import e_step
 from dask_gmm.mixture.frame import Frame
 from dask_gmm.mixture.kernel import Kernel
 from dask_gmm.mixture.prediction import Wanted, predict, score
 from dask_gmm.mixture.rows import Rows
+from dask_gmm.mixture.several import e_steps
 from dask_gmm.mixture.survey import SurveyPlan, survey
 from tests.mixture.problems import FAMILIES, random_mixture
 
@@ -44,6 +45,17 @@ def test_an_e_step_needs_its_workspace_and_no_more(covariance_type, dtype):
     for n in (FEW, MANY):
         assert peak(lambda n=n: e_step([Rows(X[:n])], inside, frame)) < allowed
         assert peak(lambda n=n: score([Rows(X[:n])], mixture)) < allowed
+
+
+def test_several_mixtures_share_their_workspace():
+    rng = np.random.default_rng(0)
+    mixtures = [random_mixture(name, 1 + i, D, rng) for name in FAMILIES for i in range(12)]
+    X = rng.normal(size=(MANY, D))
+    frame = Frame.of_sample(X[:1000], isotropic=True)
+    inside = [each.inside(frame) for each in mixtures]
+    allowed = several_bytes([(each.family, each.K) for each in mixtures], D) + SLACK
+    for n in (FEW, MANY):
+        assert peak(lambda n=n: e_steps([Rows(X[:n])], inside, frame)) < allowed
 
 
 def test_predictions_need_their_results_besides():
