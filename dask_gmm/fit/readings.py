@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from dask_gmm.fit.loop import Expectation
+from dask_gmm.fit.race import Expectations
 from dask_gmm.mixture.arrays import Array
 from dask_gmm.mixture.e_step import complete, e_step
 from dask_gmm.mixture.frame import Frame
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.rows import RowBlock
+from dask_gmm.mixture.several import e_steps
 from dask_gmm.mixture.statistics import SufficientStatistics
 
 Result = TypeVar("Result")
@@ -69,3 +71,21 @@ def expectation_over(readings: Readings, frame: Frame, total_scatter: Array | No
         return complete(statistics, parameters, total_scatter)
 
     return expectation
+
+
+def expectations_over(
+    readings: Readings, frame: Frame, total_scatter: Array | None
+) -> Expectations:
+    """Return the expectation of several mixtures at once: one reading a call, for all of them."""
+    alone = expectation_over(readings, frame, total_scatter)
+
+    def expectations(mixtures: Sequence[Parameters]) -> Sequence[SufficientStatistics]:
+        if len(mixtures) == 1:
+            return [alone(mixtures[0])]
+        together = readings.run("e-steps", e_steps, tuple(mixtures), frame)
+        return [
+            complete(part, mixture, total_scatter)
+            for part, mixture in zip(together.parts, mixtures, strict=True)
+        ]
+
+    return expectations

@@ -1,0 +1,129 @@
+"""Several fits that share their readings: those that converge leave, and those without hope.
+
+Every reading serves all that still run. A fit in company takes the steps that it takes alone: what
+the others do decides only how long it may go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from dask_gmm.fit.loop import Rules, Solution, begin, solution, step
+from dask_gmm.fit.state import State
+from dask_gmm.mixture.parameters import Parameters
+from dask_gmm.mixture.statistics import SufficientStatistics
+
+#: From several parameters to the statistics of all rows under each: one reading of the data.
+Expectations: TypeAlias = Callable[[Sequence[Parameters]], Sequence[SufficientStatistics]]
+#: Called after every reading with the race as it stands.
+RaceObserver: TypeAlias = Callable[["Race"], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One fit in a race.
+
+    Attributes
+    ----------
+    group : object
+        What it competes within: fits of one family and size, whose likelihoods compare.
+    start : Parameters
+    rules : Rules
+    """
+
+    group: Any
+    start: Parameters
+    rules: Rules
+
+
+@dataclass(frozen=True, eq=False)
+class Race:
+    """Where a race stands between two readings.
+
+    Attributes
+    ----------
+    states : tuple of State
+        One of each entry, in their order.
+    """
+
+    states: tuple[State, ...]
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        """The entries (from 0) that the next reading serves."""
+        return tuple(i for i, state in enumerate(self.states) if state.running)
+
+    @property
+    def n_readings(self) -> int:
+        """Readings so far."""
+        return max((len(state.history) for state in self.states), default=0)
+
+
+def run_race(
+    expectations: Expectations,
+    entries: Sequence[Entry],
+    *,
+    halving: bool,
+    race: Race | None = None,
+    observe: RaceObserver | None = None,
+) -> list[Solution]:
+    """Fit all entries in shared readings; return their solutions in order.
+
+    Parameters
+    ----------
+    expectations : callable
+        See :data:`Expectations`.
+    entries : sequence of Entry
+        Their starts stand in the frame of ``expectations``.
+    halving : bool
+        Whether the worse half of each group leaves after readings 1, 2, 4, 8, ...
+    race : Race, optional
+        Where an interrupted race stood.
+    observe : callable, optional
+        See :data:`RaceObserver`.
+    """
+    race = race or begin_race(entries)
+    while race.running:
+        found = expectations([race.states[i].parameters for i in race.running])
+        race = race_step(race, found, entries, halving=halving)
+        if observe is not None:
+            observe(race)
+    return [solution(state, entry.rules) for state, entry in zip(race.states, entries, strict=True)]
+
+
+def begin_race(entries: Sequence[Entry]) -> Race:
+    """Return the race before the first reading."""
+    return Race(tuple(begin(entry.start, entry.rules) for entry in entries))
+
+
+def race_step(
+    race: Race,
+    statistics: Sequence[SufficientStatistics],
+    entries: Sequence[Entry],
+    *,
+    halving: bool,
+) -> Race:
+    """Return the race after a reading that found ``statistics`` for those running, in order."""
+    states = list(race.states)
+    for i, found in zip(race.running, statistics, strict=True):
+        states[i] = step(states[i], found, entries[i].rules)
+    after = Race(tuple(states))
+    n = after.n_readings
+    if not halving or n & (n - 1):
+        return after
+    for group in dict.fromkeys(entry.group for entry in entries):
+        members = [i for i, entry in enumerate(entries) if entry.group == group]
+        for i in _worse_half(after, members):
+            reason = f"{n} reading{'s' if n > 1 else ''} in, better starts of its kind were ahead"
+            states[i] = replace(states[i], stopped_by=reason)
+    return Race(tuple(states))
+
+
+def _worse_half(race: Race, members: Iterable[int]) -> list[int]:
+    """Return the running entries in the worse half of those that run or have converged."""
+    alive = [i for i in members if race.states[i].running or race.states[i].converged]
+    # Sorting is stable: of equals the first stays.
+    ranked = sorted(alive, key=lambda i: -race.states[i].kept[-1])
+    return [i for i in ranked[(len(ranked) + 1) // 2 :] if race.states[i].running]
