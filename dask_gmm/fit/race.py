@@ -60,6 +60,11 @@ class Race:
         """Readings so far."""
         return max((len(state.history) for state in self.states), default=0)
 
+    @property
+    def best_mean(self) -> float:
+        """The highest mean log-likelihood that a mixture has had, nats per row."""
+        return max(state.kept[-1] for state in self.states if state.kept)
+
 
 def run_race(
     expectations: Expectations,

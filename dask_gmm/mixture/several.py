@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from dask_gmm.mixture.e_step import Sums
 from dask_gmm.mixture.frame import Frame
 from dask_gmm.mixture.kernel import Kernel
 from dask_gmm.mixture.parameters import Parameters
+from dask_gmm.mixture.prediction import Score, score
 from dask_gmm.mixture.rows import RowBlock
 from dask_gmm.mixture.statistics import SufficientStatistics
 from dask_gmm.mixture.workspace import (
@@ -29,24 +31,28 @@ from dask_gmm.mixture.workspace import (
     workspace,
 )
 
+Part = TypeVar("Part", SufficientStatistics, Score)
+
 
 @dataclass(frozen=True, eq=False)
-class Several:
-    """The sufficient statistics of several mixtures over the same rows: a monoid.
+class Several(Generic[Part]):
+    """What several mixtures make of the same rows: a monoid.
 
     Attributes
     ----------
-    parts : tuple of SufficientStatistics
+    parts : tuple of SufficientStatistics or Score
         One of each mixture, in their order.
     """
 
-    parts: tuple[SufficientStatistics, ...]
+    parts: tuple[Part, ...]
 
-    def __add__(self, other: Several) -> Several:
+    def __add__(self, other: Several[Part]) -> Several[Part]:
         return Several(tuple(a + b for a, b in zip(self.parts, other.parts, strict=True)))
 
 
-def e_steps(blocks: Iterable[RowBlock], mixtures: Sequence[Parameters], frame: Frame) -> Several:
+def e_steps(
+    blocks: Iterable[RowBlock], mixtures: Sequence[Parameters], frame: Frame
+) -> Several[SufficientStatistics]:
     """Return the sufficient statistics of ``blocks`` under each of ``mixtures``.
 
     Parameters
@@ -66,6 +72,16 @@ def e_steps(blocks: Iterable[RowBlock], mixtures: Sequence[Parameters], frame: F
     for block in blocks:
         together.add(block)
     return Several(tuple(sums.statistics() for sums in together.sums))
+
+
+def scores(blocks: Iterable[RowBlock], mixtures: Sequence[Parameters]) -> Several[Score]:
+    """Return how well each of ``mixtures``, in original units, explains ``blocks``."""
+    totals = [Score()] * len(mixtures)
+    for block in blocks:
+        totals = [
+            total + score([block], each) for total, each in zip(totals, mixtures, strict=True)
+        ]
+    return Several(tuple(totals))
 
 
 class _Together:

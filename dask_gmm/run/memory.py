@@ -13,7 +13,7 @@ import numpy as np
 
 from dask_gmm.data.sinks import JOINED_ROWS
 from dask_gmm.engine.leaves import FAN_IN
-from dask_gmm.mixture.blocking import workspace_bytes
+from dask_gmm.mixture.blocking import several_bytes, workspace_bytes
 from dask_gmm.mixture.families import Family
 from dask_gmm.run.forms import forms
 from dask_gmm.run.quicklook import MAX_FEATURES, MAX_SIDE
@@ -51,6 +51,9 @@ class Load:
     n_leaves, sample_rows : int
     family : Family
     n_components : int
+        Of the largest candidate.
+    together : tuple of (Family, int)
+        Family and K of every mixture that may share a reading.
     outputs : tuple of str
         By name, those that are written.
     threads : int
@@ -72,6 +75,7 @@ class Load:
     sample_rows: int
     family: Family
     n_components: int
+    together: tuple[tuple[Family, int], ...]
     outputs: tuple[str, ...]
     threads: int
     beside_bytes: int = 0
@@ -112,7 +116,8 @@ class Load:
 
     @property
     def _statistics(self) -> int:
-        return 8 * self.n_components * (self.n_features + 1) * (self.n_features + 2)
+        K = sum(K for _, K in self.together)
+        return 8 * K * (self.n_features + 1) * (self.n_features + 2)
 
     @property
     def _survey(self) -> int:
@@ -126,7 +131,7 @@ class Load:
 
     @property
     def _e_step(self) -> int:
-        work = workspace_bytes(self.family, self.n_components, self.n_features)
+        work = several_bytes(self.together, self.n_features)
         return self._reading + work + 4 * self._statistics
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from dask_gmm.data.manifest import InputManifest
 from dask_gmm.data.sources import Source
 from dask_gmm.engine.leaves import cut_leaves
 from dask_gmm.errors import ConfigurationError
-from dask_gmm.mixture.families import family
+from dask_gmm.mixture.families import Family, family
 from dask_gmm.mixture.survey import sample_capacity
 from dask_gmm.run.config import Config
 from dask_gmm.run.memory import PROCESS_BYTES, USABLE, Load
@@ -112,8 +113,9 @@ def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan
     ConfigurationError
         If the sample would be smaller than the number of components.
     """
-    K, D = config.model.n_components, source.n_features
-    kind = family(config.model.covariance_type)
+    D = source.n_features
+    kinds = tuple((family(name), K) for name, K in config.model.kinds)
+    kind, K = max(kinds, key=lambda each: (each[1], each[0].n_features(D)))
     grid, itemsize = source.grid, source.dtype.itemsize
     leaves = cut_leaves(grid.rows_per_cell * manifest.row_bytes)
     cluster = config.cluster
@@ -128,9 +130,10 @@ def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan
         joined_bytes=manifest.joined_bytes,
         pictured=len(grid.shape) > 1,
         n_leaves=len(leaves),
-        sample_rows=_sample_rows(config, kind.n_parameters(K, D), D, grid.n_rows_total),
+        sample_rows=_sample_rows(config, kinds, D, grid.n_rows_total),
         family=kind,
         n_components=K,
+        together=kinds * config.model.n_init,
         outputs=tuple(config.outputs.written()),
         threads=cluster.threads_per_worker,
         beside_bytes=source.beside_bytes,
@@ -146,14 +149,18 @@ def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan
     )
 
 
-def _sample_rows(config: Config, n_parameters: int, D: int, n_rows: int) -> int:
-    wanted, K = config.fit.sample_rows, config.model.n_components
+def _sample_rows(config: Config, kinds: Sequence[tuple[Family, int]], D: int, n_rows: int) -> int:
+    wanted, K = config.fit.sample_rows, max(K for _, K in kinds)
+    n_parameters = max(kind.n_parameters(K, D) for kind, K in kinds)
     sample = sample_capacity(n_parameters, D) if wanted == "auto" else wanted
     if sample < K:
         raise ConfigurationError(
             f"fit.sample_rows={sample}: the starts need at least as many rows as components; set "
             f"fit.sample_rows >= {K} (model.n_components)"
         )
+    if config.select.criterion == "heldout":
+        # What is compared is how the fits to the sample do on the rows outside it.
+        n_rows = max(n_rows // 2, K)
     return min(sample, n_rows)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import dask_gmm
+from dask_gmm.fit.candidates import heldout
 from dask_gmm.fit.loop import Solution
 from dask_gmm.fit.stopping import predicted_gain
 from dask_gmm.model_file import Model
@@ -68,6 +69,7 @@ def manifest_of(job: Job, found: Findings, clock: Clock) -> dict[str, Any]:
         "classes": _classes(found),
         "fit": _fit_summary(found)
         | {"leaves": len(plan.leaves), "sample_rows": len(seen.sample.rows)},
+        "selection": _selection(job, found),
         "outputs": describe_outputs(written, job.source.grid, K, found.segmented),
         "warnings": _warnings(job, found),
         "timings": list(clock.timings),
@@ -87,12 +89,12 @@ def model_of(job: Job, found: Findings) -> Model:
         "input_fingerprint": job.plan.manifest.fingerprint,
         "version": dask_gmm.__version__,
     }
-    covariance_type = config.model.covariance_type
+    covariance_type = found.selected.winner.contender.plan.covariance_type
     return Model(found.mixture, covariance_type, job.source.feature_names, known)
 
 
 def history_of(found: Findings, seconds: Sequence[float]) -> list[dict[str, Any]]:
-    """Return one entry per M-step: those of every start on the sample, then those on all rows."""
+    """Return one entry per evaluation: the starts of the kind chosen, then the winner's own."""
 
     def entry(stage: str, seed: int, of: Solution, i: int, took: float | None) -> dict[str, Any]:
         return {
@@ -105,14 +107,17 @@ def history_of(found: Findings, seconds: Sequence[float]) -> list[dict[str, Any]
             "refused": i in of.refused,
         }
 
-    started, solution = found.started, found.solution
+    winner = found.selected.winner.contender
+    mine = [each for each in found.started.fitted if each.kind == winner.kind]
     lines = [
-        entry("sample", each.seed, each.solution, i, None)
-        for each in started.fitted
-        for i in range(each.solution.n_iter)
+        entry("sample", each.fitted.seed, each.fitted.solution, i, None)
+        for each in mine
+        for i in range(each.fitted.solution.n_iter)
     ]
-    seed = started.best.seed
-    lines += [entry("full", seed, solution, i, seconds[i]) for i in range(solution.n_iter)]
+    solution = found.solution
+    lines += [
+        entry("full", winner.fitted.seed, solution, i, seconds[i]) for i in range(solution.n_iter)
+    ]
     return lines
 
 
@@ -173,7 +178,7 @@ def _criteria(model: Model, segmented: Segmented) -> dict[str, float]:
 
 def _fit_summary(found: Findings) -> dict[str, Any]:
     """Return how the fit went: why it stopped, the starts, the readings of the data."""
-    solution, started = found.solution, found.started
+    solution = found.solution
     gain = None if solution.step_gain is None else predicted_gain(solution.step_gain)
     return {
         "converged": solution.converged,
@@ -181,17 +186,60 @@ def _fit_summary(found: Findings) -> dict[str, Any]:
         "n_iter": solution.n_iter,
         "refused": len(solution.refused),
         "predicted_gain": None if gain is None else gain * found.seen.moments.weight,
+        "heldout": _heldout(found),
         "passes": {**found.passes, "total": sum(found.passes.values())},
         "starts": [
             {
-                "seed": each.seed,
-                "mean_log_likelihood": each.final.lower_bound,
-                "n_iter": each.solution.n_iter,
-                "splits_and_merges": each.n_moves,
-                "status": each.solution.stopped_by,
-                "chosen": each is started.best,
+                "covariance_type": each.plan.covariance_type,
+                "n_components": each.plan.n_components,
+                "seed": each.fitted.seed,
+                "mean_log_likelihood": each.fitted.final.lower_bound,
+                "n_iter": each.fitted.solution.n_iter,
+                "splits_and_merges": each.fitted.n_moves,
+                "status": each.fitted.solution.stopped_by,
+                "went_on": each in found.started.going_on,
+                "chosen": each is found.selected.winner.contender,
             }
-            for each in started.fitted
+            for each in found.started.fitted
+        ],
+    }
+
+
+def _heldout(found: Findings) -> dict[str, float] | None:
+    """Return how much better the sample's own rows are explained by the fit to them than others."""
+    said = heldout(found.selected.winner, found.seen)
+    if said is None:
+        return None
+    reach = 1.96 * said.error
+    return {
+        "mean_log_likelihood_outside": said.outside,
+        "gap": said.gap,
+        "low": said.gap - reach,
+        "high": said.gap + reach,
+    }
+
+
+def _selection(job: Job, found: Findings) -> dict[str, Any] | None:
+    """Return how the kinds compared, in their order; None where there was one alone."""
+    selected = found.selected
+    if selected.choice is None:
+        return None
+    return {
+        "criterion": job.config.select.criterion,
+        "remarks": list(selected.choice.remarks),
+        "candidates": [
+            {
+                "covariance_type": each.covariance_type,
+                "n_components": each.n_components,
+                "n_parameters": each.n_parameters,
+                "mean_log_likelihood": each.log_likelihood / each.weight,
+                **{name: getattr(each, name) for name in ("aic", "bic", "icl", "heldout")},
+                "smallest_component_rows": each.smallest,
+                "objection": each.objection,
+                "converged": each.converged,
+                "chosen": i == selected.choice.best,
+            }
+            for i, each in enumerate(selected.assessed)
         ],
     }
 
@@ -216,6 +264,8 @@ def _warnings(job: Job, found: Findings) -> list[str]:
     if not solution.converged:
         key = "model.max_iter" if solution.n_iter == job.config.model.max_iter else "fit.max_passes"
         said.append(f"EM did not converge: {solution.stopped_by}. Raise {key}.")
+    if found.selected.choice is not None:
+        said += found.selected.choice.remarks
     if seen.n_invalid:
         said.append(
             f"{seen.n_invalid:,} of {seen.n_rows:,} rows hold NaN or infinity and were masked."

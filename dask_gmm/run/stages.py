@@ -1,4 +1,4 @@
-"""The stages of a run: survey, start, fit, segment. Each takes values and returns values.
+"""The stages of a run: survey, start, fit, select, segment. Each takes values and returns values.
 
 ``pipelines/`` puts them together in other ways; nothing here knows of run directories.
 """
@@ -14,16 +14,18 @@ import numpy as np
 from dask_gmm.data.sinks import Sink
 from dask_gmm.data.sources import Source
 from dask_gmm.errors import ConfigurationError, InputDataError
-from dask_gmm.fit.loop import Rules, Solution, fit_em
-from dask_gmm.fit.readings import Readings, expectation_over
-from dask_gmm.fit.sample import (
-    FittedStart,
-    StartPlan,
-    affordable_steps,
-    best_start,
-    fit_start,
+from dask_gmm.fit.candidates import (
+    Contender,
+    Finisher,
+    assess,
+    best_of_each_kind,
+    fit_starts,
+    going_on,
+    race,
 )
-from dask_gmm.fit.split_merge import split_and_merge
+from dask_gmm.fit.readings import Readings
+from dask_gmm.fit.sample import StartPlan, affordable_steps
+from dask_gmm.fit.selection import Assessed, Choice, choose
 from dask_gmm.fit.stopping import Negligible, StoppingRule, Tolerance
 from dask_gmm.mixture.arrays import Array
 from dask_gmm.mixture.families import family
@@ -38,8 +40,6 @@ from dask_gmm.run.segment import Segmentation, Segmented, segment
 
 log = logging.getLogger(__name__)
 
-#: Starts that splits and merges may improve: the best, and another optimum to set out from.
-IMPROVED = 2
 #: What ``reg_covar: auto`` is for data that are not integers, in the model frame: scikit-learn's.
 DEFAULT_REG_COVAR = 1e-6
 
@@ -53,20 +53,41 @@ class Started:
 
     Attributes
     ----------
-    plan : StartPlan
-        Frame and floor, for the fit on all of the data too.
+    frame : Frame
+        One for all candidates: they share every reading.
     reg_covar : (D,)
         The variance floor in the model frame.
-    fitted : tuple of FittedStart
-        Every start, in the order of the seeds.
-    best : FittedStart
-        The one that goes on.
+    fitted : tuple of Contender
+        Every start of every kind.
+    going_on : tuple of Contender
+        Those that go on to all of the data.
     """
 
-    plan: StartPlan
+    frame: Frame
     reg_covar: Array
-    fitted: tuple[FittedStart, ...]
-    best: FittedStart
+    fitted: tuple[Contender, ...]
+    going_on: tuple[Contender, ...]
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What has become of the candidates.
+
+    Attributes
+    ----------
+    winner : Finisher
+    finishers : tuple of Finisher
+        Every start that went on to all of the data.
+    assessed : tuple of Assessed
+        The best of each kind as they compare; empty where there was one kind alone.
+    choice : Choice or None
+        Which of them is the winner, and remarks; None where there was one kind alone.
+    """
+
+    winner: Finisher
+    finishers: tuple[Finisher, ...]
+    assessed: tuple[Assessed, ...] = ()
+    choice: Choice | None = None
 
 
 def survey_stage(config: Config, source: Source, plan: RunPlan, readings: Readings) -> Survey:
@@ -85,7 +106,7 @@ def survey_stage(config: Config, source: Source, plan: RunPlan, readings: Readin
     seen = readings.run("survey", survey, drawn)
     if seen.n_invalid and config.source.on_invalid == "error":
         raise InputDataError(_where_invalid(source, plan, seen))
-    K = config.model.n_components
+    K = max(K for _, K in config.model.kinds)
     if seen.n_used < K:
         raise InputDataError(
             f"{plan.manifest.path}: {seen.n_used:,} of {seen.n_rows:,} rows take part "
@@ -118,32 +139,30 @@ def _where_invalid(source: Source, plan: RunPlan, seen: Survey) -> str:
 
 
 def start_stage(config: Config, source: Source, readings: Readings, seen: Survey) -> Started:
-    """Fit every start on the sample, each where passes run, and choose the best."""
-    model = config.model
-    kind = family(model.covariance_type)
-    unit = seen.moments.deviations if config.standardize else np.ones(source.n_features)
-    frame = Frame.of_sample(seen.sample.rows, unit=unit, isotropic=kind.isotropic)
+    """Fit every start of every kind on the sample, where passes run, and choose who goes on."""
+    model, sample, D = config.model, seen.sample, source.n_features
+    unit = seen.moments.deviations if config.standardize else np.ones(D)
+    # Candidates share readings, so they share a frame: an isotropic family wants one power of two
+    # for all features, which takes nothing from the others.
+    isotropic = any(family(name).isotropic for name, _ in model.kinds)
+    frame = Frame.of_sample(sample.rows, unit=unit, isotropic=isotropic)
     reg_covar = floor_in_model_frame(model.reg_covar, source.feature_dtypes, unit)
-    plan = StartPlan(
-        model.covariance_type,
-        model.n_components,
-        model.init,
-        frame,
-        frame.floor(reg_covar),
-        affordable_steps(kind, model.n_components, source.n_features, len(seen.sample.rows)),
-        config.fit.acceleration == "auto",
-    )
+    plans = [
+        StartPlan(
+            name,
+            K,
+            model.init,
+            frame,
+            frame.floor(reg_covar),
+            affordable_steps(family(name), K, D, len(sample.rows)),
+            config.fit.acceleration == "auto",
+        )
+        for name, K in model.kinds
+    ]
     seeds = [model.random_state + i for i in range(model.n_init)]
-    sample = seen.sample
-    shared = (plan, sample.rows, sample.weights)
-    fitted = readings.map("start", fit_start, seeds, *shared)
-    ranked = sorted(fitted, key=lambda each: (-each.solution.lower_bound, each.seed))
-    improved = {
-        each.seed: each
-        for each in readings.map("split-merge", split_and_merge, ranked[:IMPROVED], *shared)
-    }
-    fitted = [improved.get(each.seed, each) for each in fitted]
-    return Started(plan, reg_covar, tuple(fitted), best_start(fitted))
+    fitted = fit_starts(readings, plans, seeds, sample)
+    stay = going_on(fitted, sample, halving=config.fit.halving)
+    return Started(frame, reg_covar, tuple(fitted), tuple(stay))
 
 
 def floor_in_model_frame(
@@ -163,36 +182,55 @@ def floor_in_model_frame(
 
 def fit_stage(
     config: Config, readings: Readings, seen: Survey, started: Started, observe: Observer
-) -> Solution:
-    """Go on from the best start over all of the data, one reading a step.
+) -> tuple[Finisher, ...]:
+    """Go on from the starts over all of the data, in shared readings.
 
-    ``fit.max_passes`` counts every reading: those done so far, those of EM, and the one that the
-    segmentation will need.
+    ``fit.max_passes`` counts every reading: those done so far, those of EM, and those that
+    selection and segmentation will need.
     """
-    plan, model, allowed = started.plan, config.model, config.fit.max_passes
-    n_parameters = plan.family.n_parameters(model.n_components, plan.frame.D)
-    stopping: StoppingRule
-    if model.tol == "auto":
-        stopping = Negligible(seen.moments.weight, n_parameters)
-    else:
-        stopping = Tolerance(model.tol)
+    model, allowed = config.model, config.fit.max_passes
+    to_come = 1 + (len(model.kinds) > 1)
     most = model.max_iter
     if allowed is not None:
-        most = min(most, allowed - readings.n_passes - 1)
-    solution = fit_em(
-        expectation_over(readings, plan.frame, seen.moments.total_scatter(plan.frame)),
-        started.best.final.parameters,
-        Rules(plan.floor, stopping, most, plan.accelerate),
-        observe,
+        most = min(most, allowed - readings.n_passes - to_come)
+    finishers = race(
+        readings,
+        started.going_on,
+        seen,
+        lambda plan: _stopping(config, seen, plan),
+        max_iter=most,
+        halving=config.fit.halving,
+        observe=lambda standing: observe(standing.n_readings, standing.best_mean),
     )
-    if solution.converged or most == model.max_iter:
-        return solution
-    return replace(solution, stopped_by=f"the limit of fit.max_passes={allowed} was reached")
+    if most == model.max_iter:
+        return tuple(finishers)
+    reason = f"the limit of fit.max_passes={allowed} was reached"
+    return tuple(each.limited(most, reason) for each in finishers)
 
 
-def final_mixture(started: Started, solution: Solution) -> tuple[Parameters, Sequence[int]]:
+def _stopping(config: Config, seen: Survey, plan: StartPlan) -> StoppingRule:
+    if config.model.tol != "auto":
+        return Tolerance(config.model.tol)
+    n_parameters = plan.family.n_parameters(plan.n_components, plan.frame.D)
+    return Negligible(seen.moments.weight, n_parameters)
+
+
+def select_stage(
+    config: Config, readings: Readings, seen: Survey, finishers: tuple[Finisher, ...]
+) -> Selected:
+    """Choose among the kinds by ``select.criterion``; where there are several, read once more."""
+    best = best_of_each_kind(finishers)
+    if len(best) == 1:
+        return Selected(best[0], finishers)
+    assessed = assess(readings, best, seen)
+    choice = choose(assessed, config.select.criterion)
+    return Selected(best[choice.best], finishers, tuple(assessed), choice)
+
+
+def final_mixture(selected: Selected) -> tuple[Parameters, Sequence[int]]:
     """Return the mixture in original units and in label order, and which labels are narrow."""
-    mixture = solution.parameters.outside(started.plan.frame)
+    solution = selected.winner.solution
+    mixture = solution.parameters.outside(selected.winner.contender.plan.frame)
     order = mixture.label_order()
     narrow = [int(np.flatnonzero(order == k)[0]) + 1 for k in solution.narrow]
     return mixture.reordered(order), sorted(narrow)

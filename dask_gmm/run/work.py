@@ -25,10 +25,12 @@ from dask_gmm.run.outputs import create_sinks, finish_outputs, require_complete
 from dask_gmm.run.quicklook import Quicklook, QuicklookPlan
 from dask_gmm.run.segment import Segmented
 from dask_gmm.run.stages import (
+    Selected,
     Started,
     final_mixture,
     fit_stage,
     segment_stage,
+    select_stage,
     start_stage,
     survey_stage,
 )
@@ -42,8 +44,7 @@ class Findings:
     ----------
     seen : Survey
     started : Started
-    solution : Solution
-        In the frame of ``started``.
+    selected : Selected
     mixture : Parameters
         The solution in original units and label order.
     narrow : sequence of int
@@ -57,12 +58,17 @@ class Findings:
 
     seen: Survey
     started: Started
-    solution: Solution
+    selected: Selected
     mixture: Parameters
     narrow: Sequence[int]
     segmented: Segmented
     passes: dict[str, int]
     quicklook: Quicklook | None
+
+    @property
+    def solution(self) -> Solution:
+        """Where EM has led the winner, in the frame of ``started``."""
+        return self.selected.winner.solution
 
 
 def carry_out(
@@ -116,9 +122,11 @@ def go_through_stages(job: Job, folder: Path, clock: Clock, workers: Workers) ->
     with clock.step("starts on the sample"):
         started = start_stage(config, source, passes, seen)
     with clock.step("EM over all rows"):
-        solution = fit_stage(config, passes, seen, started, clock.reading)
-    n_em = passes.n_passes - n_survey
-    mixture, narrow = final_mixture(started, solution)
+        finishers = fit_stage(config, passes, seen, started, clock.reading)
+        n_em = passes.n_passes - n_survey
+        selected = select_stage(config, passes, seen, finishers)
+    n_select = passes.n_passes - n_survey - n_em
+    mixture, narrow = final_mixture(selected)
     look = QuicklookPlan.for_shape(source.grid.shape, source.n_features)
     with clock.step("segment and write"), disk_errors(folder):
         sinks = create_sinks(folder, config, source, mixture.K)
@@ -126,8 +134,9 @@ def go_through_stages(job: Job, folder: Path, clock: Clock, workers: Workers) ->
         require_complete(sinks)
         finish_outputs(sinks, passes)
     picture = None if look is None else look.assemble(segmented.pieces)
-    counted = {"survey": n_survey, "em": n_em, "predict": passes.n_passes - n_survey - n_em}
-    return Findings(seen, started, solution, mixture, narrow, segmented, counted, picture)
+    n_predict = passes.n_passes - n_survey - n_em - n_select
+    counted = {"survey": n_survey, "em": n_em, "select": n_select, "predict": n_predict}
+    return Findings(seen, started, selected, mixture, narrow, segmented, counted, picture)
 
 
 def _write(job: Job, found: Findings, clock: Clock, folder: Path) -> None:

@@ -242,7 +242,8 @@ def test_the_files_agree_with_each_other(picture, dask_gmm):
     assert {each["start"] for each in history if each["stage"] == "sample"} == {0, 1}
     fit = manifest["fit"]
     assert fit["n_iter"] == len(full) == fit["passes"]["em"]
-    assert fit["passes"] == {"survey": 1, "em": len(full), "predict": 1, "total": len(full) + 2}
+    em = {"em": len(full), "total": len(full) + 2}
+    assert fit["passes"] == {"survey": 1, "select": 0, "predict": 1, **em}
     model = json.loads((picture.run_dir / "model.json").read_text())
     assert model["means"] == [each["mean"] for each in manifest["classes"]]
     assert model["weights"] == [each["weight"] for each in manifest["classes"]]

@@ -39,10 +39,6 @@ def _given(value: Any) -> bool:
     return value is not None
 
 
-def _a_list(value: Any) -> bool:
-    return isinstance(value, list)
-
-
 def _a_mapping(value: Any) -> bool:
     return isinstance(value, dict)
 
@@ -54,11 +50,7 @@ _OTHER_CLUSTERS = ("address", "scheduler-file", "kubernetes", "gateway", "class"
 NOT_YET = (
     NotYet("source.kind", "zarr, npy or parquet", words=_KINDS),
     NotYet("features", "null", when=_given),
-    NotYet("model.n_components", "one integer", when=_a_list),
-    NotYet("model.covariance_type", "one of full, tied, diag, spherical", when=_a_list),
     NotYet("model.init", "one of kmeans, k-means++, random, random_from_data", when=_a_mapping),
-    NotYet("fit.halving", "true", when=lambda value: value is False),
-    NotYet("select.criterion", "bic", words=("aic", "icl", "heldout")),
     NotYet("smoothing", "null", when=_given),
     NotYet("classes.order", "weight", when=_a_mapping),
     NotYet("classes.band", "order: weight", when=_given),

@@ -6,17 +6,28 @@ The types say what this version can do. What the contract names beyond it stands
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
-from dask_gmm.run.config.values import AtLeastOne, ByteSize, OutputPath, Text, Texts, refusal
+from dask_gmm.run.config.values import (
+    AtLeastOne,
+    ByteSize,
+    OutputPath,
+    Several,
+    Text,
+    Texts,
+    refusal,
+)
 
 #: Readings of the data that no run can do without: the survey, one step of EM, the segmentation.
 FEWEST_PASSES = 3
 #: Kinds of output that may be columns of the same files, where the source is a table.
 MAY_SHARE = {"same", "parquet"}
+
+
+CovarianceType: TypeAlias = Literal["full", "tied", "diag", "spherical"]
 
 
 class Section(BaseModel):
@@ -75,10 +86,10 @@ class Source(Section):
 class Model(Section):
     """The mixture, and how it is estimated."""
 
-    n_components: AtLeastOne = Field(examples=[6])
-    """The number of classes, K."""
-    covariance_type: Literal["full", "tied", "diag", "spherical"] = "full"
-    """The family of covariances."""
+    n_components: AtLeastOne | Several[AtLeastOne] = Field(examples=[6])
+    """The number of classes, K; of a list `select` chooses one."""
+    covariance_type: CovarianceType | Several[CovarianceType] = "full"
+    """The family of covariances; of a list `select` chooses one."""
     n_init: AtLeastOne = 4
     """The number of starts, of which the best goes on."""
     init: Literal["kmeans", "k-means++", "random", "random_from_data"] = "kmeans"
@@ -91,6 +102,16 @@ class Model(Section):
     """Added to variances in the model frame; auto: the quantisation variance of integer data."""
     random_state: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """The seed of every random draw."""
+
+    @property
+    def kinds(self) -> tuple[tuple[str, int], ...]:
+        """The families and numbers of components that are to be fitted."""
+        families, sizes = self.covariance_type, self.n_components
+        return tuple(
+            (name, K)
+            for name in (families if isinstance(families, tuple) else (families,))
+            for K in (sizes if isinstance(sizes, tuple) else (sizes,))
+        )
 
 
 class Fit(Section):
@@ -111,8 +132,8 @@ class Fit(Section):
 class Select(Section):
     """How one of several candidates is chosen."""
 
-    criterion: Literal["bic"] = "bic"
-    """What is compared."""
+    criterion: Literal["bic", "aic", "icl", "heldout"] = "bic"
+    """What is compared, where the model's keys name several candidates."""
 
 
 class Classes(Section):

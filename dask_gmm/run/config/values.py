@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -131,3 +131,21 @@ ByteSize: TypeAlias = Annotated[
 """An integer, or ``NUMBER[ ]UNIT``: B; kB, MB, GB, TB (by 1000); KiB, MiB, GiB, TiB (by 1024)."""
 
 AtLeastOne: TypeAlias = Annotated[int, Field(ge=1, lt=2**63)]
+
+
+def _different(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) < len(values):
+        raise refusal()
+    return values
+
+
+Item = TypeVar("Item")
+
+Several: TypeAlias = Annotated[
+    tuple[Item, ...],
+    Strict(False),
+    Field(min_length=1),
+    AfterValidator(_different),
+    _allowed("a list of different ones"),
+]
+"""A list that is not empty and holds nothing twice."""

@@ -143,5 +143,7 @@ def test_values_that_are_taken(path, override, value):
 def test_the_schema_names_every_key():
     schema = config_schema()
     assert set(schema["required"]) == {"version", "name", "run_dir", "source", "model"}
-    assert schema["$defs"]["Model"]["properties"]["covariance_type"]["enum"][0] == "full"
+    assert (
+        schema["$defs"]["Model"]["properties"]["covariance_type"]["anyOf"][0]["enum"][0] == "full"
+    )
     assert schema["additionalProperties"] is False
