@@ -29,11 +29,12 @@ MAY_IMPORT = {
     "containers": set(),
     "inputs": {"containers", "mixture", "fit", "engine", "errors"},
     "estimator": {"mixture", "fit", "engine", "inputs", "model_file", "errors"},
+    "selecting": {"estimator", "mixture", "fit", "engine", "inputs"},
     "model_file": {"mixture", "errors"},
     "plots": {"palette"},
     "palette": set(),
     "errors": set(),
-    "": {"estimator"},
+    "": {"estimator", "selecting"},
     "__main__": {"run"},
 }
 
@@ -42,7 +43,7 @@ THIRD_PARTY = {
     "numpy": None,
     "scipy": ("mixture", "fit"),
     "numba": ("mixture.loops",),
-    "sklearn": ("fit.starts", "estimator", "inputs"),
+    "sklearn": ("fit.starts", "estimator", "inputs", "selecting"),
     "dask": ("engine", "estimator", "inputs"),
     "distributed": ("engine", "estimator", "inputs"),
     "threadpoolctl": ("engine", "run.record"),

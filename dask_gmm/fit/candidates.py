@@ -234,7 +234,5 @@ def _may_win(contender: Contender, level: Array | None, sample: Sample) -> bool:
     total = float(w.sum())
     mean = float(behind @ w) / total
     error = float(np.sqrt(w**2 @ (behind - mean) ** 2)) / total
-    plan = contender.plan
-    n_parameters = plan.family.n_parameters(plan.n_components, plan.frame.D)
-    same = mean * total < NEGLIGIBLE * n_parameters
+    same = mean * total < NEGLIGIBLE * contender.plan.n_parameters
     return not same and mean <= LOST * error

@@ -58,6 +58,11 @@ class StartPlan:
         """The covariance family."""
         return family(self.covariance_type)
 
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters of such a mixture."""
+        return self.family.n_parameters(self.n_components, self.frame.D)
+
 
 @dataclass(frozen=True)
 class FittedStart:

@@ -128,6 +128,10 @@ class Sample:
             np.concatenate([self.weights, weights])[order],
         )
 
+    def first(self, n: int) -> Sample:
+        """Return the sample of at most n rows that the same data would have given."""
+        return Sample(n, self.hashes[:n], self.rows[:n], self.weights[:n])
+
     @property
     def threshold(self) -> np.uint64:
         """A row whose hash is not below this cannot enter."""

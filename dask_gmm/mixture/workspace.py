@@ -37,7 +37,7 @@ class Workspace:
         self.ones = np.ones(max(K, Q))
 
     def for_mixture(self, rows: slice) -> Workspace:
-        """Return the same buffers, with the rows of ``R`` that belong to one of several mixtures."""
+        """Return the same buffers with the rows of ``R`` that belong to one of several mixtures."""
         view = copy.copy(self)
         view.padded_R, view.R = self.padded_R[rows], self.R[rows]
         return view

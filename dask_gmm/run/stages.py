@@ -211,8 +211,7 @@ def fit_stage(
 def _stopping(config: Config, seen: Survey, plan: StartPlan) -> StoppingRule:
     if config.model.tol != "auto":
         return Tolerance(config.model.tol)
-    n_parameters = plan.family.n_parameters(plan.n_components, plan.frame.D)
-    return Negligible(seen.moments.weight, n_parameters)
+    return Negligible(seen.moments.weight, plan.n_parameters)
 
 
 def select_stage(
