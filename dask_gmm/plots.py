@@ -17,7 +17,14 @@ from dask_gmm.palette import MASKED_COLOR, class_colors
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["MASKED_COLOR", "class_colors", "label_image", "plot_classes", "plot_convergence"]
+__all__ = [
+    "MASKED_COLOR",
+    "class_colors",
+    "label_image",
+    "plot_classes",
+    "plot_convergence",
+    "plot_selection",
+]
 
 _STRONG, _LIGHT, _ALARM = "#0072b2", "#969696", "#d55e00"
 
@@ -184,6 +191,54 @@ def plot_classes(
     return ax
 
 
+def plot_selection(
+    candidates: Sequence[Mapping[str, Any]], criterion: str, ax: Axes | None = None
+) -> Axes:
+    """Draw a criterion against the number of components, a line for each kind of covariance.
+
+    The candidate that was chosen is ringed; one that something speaks against is hollow.
+
+    Parameters
+    ----------
+    candidates : sequence of mapping
+        ``n_components``, ``covariance_type``, the criterion by its name, ``objection``, ``chosen``:
+        what ``manifest.json`` holds under ``selection``.
+    criterion : {"bic", "aic", "icl", "heldout"}
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure's axes by default.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    ax = ax if ax is not None else _new_axes((6.4, 4.0))
+    kinds = dict.fromkeys(str(each.get("covariance_type")) for each in candidates)
+    for kind, style in zip(kinds, ("-", "--", "-.", ":"), strict=False):
+        mine = [
+            each
+            for each in candidates
+            if str(each.get("covariance_type")) == kind and each.get(criterion) is not None
+        ]
+        mine.sort(key=lambda each: each["n_components"])
+        sizes = [each["n_components"] for each in mine]
+        ax.plot(sizes, [each[criterion] for each in mine], style, color=_STRONG, label=kind)
+        for each in mine:
+            face = "none" if each.get("objection") else _STRONG
+            at = ([each["n_components"]], [each[criterion]])
+            ax.plot(*at, "o", ms=4.0, color=_STRONG, markerfacecolor=face)
+            if each.get("chosen"):
+                ax.plot(*at, "o", ms=11.0, color=_ALARM, markerfacecolor="none")
+    ax.set_xlabel("components")
+    named = "held-out log-likelihood, nats per row" if criterion == "heldout" else criterion.upper()
+    ax.set_ylabel(named)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if len(kinds) > 1:
+        ax.legend(frameon=False)
+    return ax
+
+
 def _curves(
     history: Sequence[Mapping[str, Any]], stage: str
 ) -> dict[Any, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
@@ -191,6 +246,8 @@ def _curves(
     rows: dict[Any, list[tuple[float, float, bool]]] = {}
     for entry in history:
         likelihood = entry.get("mean_log_likelihood")
+        if entry.get("refused"):  # it led nowhere: the next point goes on from the one before
+            continue
         if entry.get("stage") == stage and likelihood is not None and np.isfinite(likelihood):
             curve = rows.setdefault(entry.get("start"), [])
             iteration = entry.get("iteration", len(curve) + 1)

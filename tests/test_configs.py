@@ -34,7 +34,7 @@ def table(path):
 
 
 #: What a configuration reads: called with its path, each returns the number of rows.
-INPUTS = {"blue-marble": picture, "table": table}
+INPUTS = {"blue-marble": picture, "select-components": picture, "table": table}
 
 
 def test_the_files_are_found():

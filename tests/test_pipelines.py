@@ -14,7 +14,7 @@ import pytest
 import zarr
 from PIL import Image
 
-from pipelines import cluster_table, demo, ingest, segment
+from pipelines import cluster_table, demo, ingest, segment, select_components
 
 CONFIG = """
 version: 1
@@ -139,3 +139,17 @@ def test_a_table_that_is_not_there_ends_in_the_contracts_exit_codes(folder, caps
     assert cluster_table.main(["--draw"]) == 2
     assert cluster_table.main(["absent.yaml"]) == 2
     assert "absent.yaml" in capsys.readouterr().err
+
+
+def test_components_are_chosen_and_the_winner_runs(folder, capsys):
+    assert ingest.main(["data", "toy.png"]) == 0
+    lists = ["model.n_components=[1, 2]", "model.covariance_type=[diag, spherical]"]
+    assert select_components.main(["toy.yaml", *lists]) == 0
+    said = capsys.readouterr().out
+    assert len([line for line in said.splitlines() if line.startswith(("* K=", "  K="))]) == 4
+    manifest = json.loads((folder / "runs/toy/manifest.json").read_text())
+    model = manifest["model"]
+    assert f"* K={model['n_components']} {model['covariance_type']}: BIC" in said
+    assert manifest["selection"] is None
+    assert select_components.main(["toy.yaml"]) == 2
+    assert "nothing to choose from" in capsys.readouterr().err

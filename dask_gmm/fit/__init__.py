@@ -3,8 +3,13 @@
 Nothing here knows where rows come from: an *expectation* is any function from parameters to the
 sufficient statistics of all rows.
 
-starts     responsibilities to begin with, drawn on rows in memory
-loop       the iteration, and the solution it ends in
-stopping   when to stop: a fixed tolerance, or when the remaining gain means nothing
-sample     several starts, each fitted on the survey's sample; the best goes on
+starts        responsibilities to begin with, drawn on rows in memory
+loop          the iteration: begin, step, and the solution it ends in
+state         what stands between two readings, for a checkpoint to hold
+acceleration  steps extrapolated from those before
+stopping      when to stop: a fixed tolerance, or when the remaining gain means nothing
+race          several fits that share their readings
+sample        several starts, each fitted on the survey's sample
+candidates    families, numbers of components and seeds, from the sample to a table of fits
+selection     which of them to keep
 """

@@ -140,6 +140,32 @@ def plan(config: Path, directory: Path | None, overrides: tuple[str, ...], as_js
 
 
 @cli.command()
+@_common
+@_log_option
+def select(
+    config: Path,
+    directory: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    log_format: str,
+) -> None:
+    """Fit all candidates that CONFIG names and say which is the best; write nothing."""
+    from dask_gmm.run.logs import settings, start_logging
+
+    start_logging(log_format)
+    loaded = _loaded(config, directory, overrides)
+    from dask_gmm.run.choosing import select_configured
+    from dask_gmm.run.summary import SummaryConsole, print_selection
+
+    compared = select_configured(loaded, settings())
+    with printing():
+        if as_json:
+            click.echo(json.dumps(compared))
+        else:
+            print_selection(compared, SummaryConsole())
+
+
+@cli.command()
 @click.argument("image", type=click.Path(path_type=Path))
 @click.argument("array", type=click.Path(path_type=Path))
 @click.option(

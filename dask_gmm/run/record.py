@@ -23,7 +23,9 @@ from dask_gmm.run.segment import Segmented
 
 if TYPE_CHECKING:
     from dask_gmm.run.clock import Clock
+    from dask_gmm.run.config import Config
     from dask_gmm.run.job import Job
+    from dask_gmm.run.stages import Selected
     from dask_gmm.run.work import Findings
 
 _PACKAGES = (
@@ -69,7 +71,7 @@ def manifest_of(job: Job, found: Findings, clock: Clock) -> dict[str, Any]:
         "classes": _classes(found),
         "fit": _fit_summary(found)
         | {"leaves": len(plan.leaves), "sample_rows": len(seen.sample.rows)},
-        "selection": _selection(job, found),
+        "selection": selection_of(job.config, found.selected),
         "outputs": describe_outputs(written, job.source.grid, K, found.segmented),
         "warnings": _warnings(job, found),
         "timings": list(clock.timings),
@@ -219,13 +221,12 @@ def _heldout(found: Findings) -> dict[str, float] | None:
     }
 
 
-def _selection(job: Job, found: Findings) -> dict[str, Any] | None:
+def selection_of(config: Config, selected: Selected) -> dict[str, Any] | None:
     """Return how the kinds compared, in their order; None where there was one alone."""
-    selected = found.selected
     if selected.choice is None:
         return None
     return {
-        "criterion": job.config.select.criterion,
+        "criterion": config.select.criterion,
         "remarks": list(selected.choice.remarks),
         "candidates": [
             {

@@ -51,6 +51,8 @@ def print_summary(outcome: Outcome, console: Console) -> None:
         _print_line(console, line)
     _print_classes(manifest, console)
     console.print(_steps(manifest, "Steps of that run" if outcome.skipped else "Steps"))
+    if manifest.get("selection"):
+        print_selection({**manifest["selection"], "passes": fit["passes"]["total"]}, console)
     for warning in manifest["warnings"]:
         _print_line(console, f"warning: {warning}", style="yellow")
     files = ["report.html", "model.json", *(each["path"] for each in manifest["outputs"].values())]
@@ -66,6 +68,26 @@ def print_plan(plan: RunPlan, console: Console) -> None:
     for name, value in plan.to_json().items():
         table.add_row(Text(name.replace("_", " ")), _shown(value, name))
     console.print(table)
+
+
+def print_selection(compared: dict[str, Any], console: Console) -> None:
+    """Print how candidates compare, and which is chosen."""
+    table = Table(title=f"Candidates, chosen by {compared['criterion']}", title_justify="left")
+    for heading in ("components", "covariance", "BIC", "AIC", "ICL", "held-out", ""):
+        table.add_column(heading, justify="right" if heading != "covariance" else "left")
+    for each in compared["candidates"]:
+        outside = each["heldout"]
+        table.add_row(
+            str(each["n_components"]),
+            each["covariance_type"],
+            *(f"{each[name]:,.1f}" for name in ("bic", "aic", "icl")),
+            "" if outside is None else f"{outside:.6f}",
+            "chosen" if each["chosen"] else "",
+        )
+    console.print(table)
+    for remark in compared["remarks"]:
+        _print_line(console, f"remark: {remark}", style="yellow")
+    _print_line(console, f"{compared['passes']} readings of the data")
 
 
 def _print_line(console: Console, text: str, style: str = "") -> None:

@@ -73,6 +73,8 @@ def render_report(
         masked_color=_css(MASKED_COLOR),
         scale=[_css(color) for color in images.uncertainty_colors()],
         curves=_curves(history),
+        selection=record.get("selection"),
+        selection_curve=_selection_curve(record.get("selection")),
         full_history=full,
         fell=any(entry.get("fall") for entry in full),
         last_likelihood=full[-1].get("mean_log_likelihood") if full else None,
@@ -145,6 +147,12 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> dict[str, Markup]:
     """Draw each stage that the history holds, as SVG made of numbers alone."""
     drawn = {stage: images.convergence_svg(history, stage) for stage in ("full", "sample")}
     return {stage: Markup(svg) for stage, svg in drawn.items() if svg is not None}
+
+
+def _selection_curve(selection: Mapping[str, Any] | None) -> Markup | None:
+    """Draw the criterion against K, as SVG made of numbers alone; None where one K was tried."""
+    svg = None if selection is None else images.selection_svg(selection)
+    return None if svg is None else Markup(svg)
 
 
 def _timings(record: Mapping[str, Any]) -> list[dict[str, Any]]:

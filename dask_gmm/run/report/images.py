@@ -5,16 +5,19 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dask_gmm.palette import MASKED_COLOR, class_colors
-from dask_gmm.plots import label_image, plot_convergence
+from dask_gmm.plots import label_image, plot_convergence, plot_selection
 from dask_gmm.run.quicklook import Quicklook
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 UNCERTAINTY_LEVELS = 32  # as many as an eye tells apart; a PNG of 256 levels is twice as large
 
@@ -111,11 +114,25 @@ def convergence_svg(history: Sequence[Mapping[str, Any]], stage: str) -> str | N
 
     Nothing in it comes from a name or a path: numbers and this package's own words.
     """
+    if not any(entry.get("stage") == stage for entry in history):
+        return None
+    return _svg(lambda axes: plot_convergence(history, axes, stage=stage), stage)
+
+
+def selection_svg(selection: Mapping[str, Any]) -> str | None:
+    """Return how the criterion depends on K, as inline SVG; None where there is one K alone."""
+    candidates = selection.get("candidates") or []
+    if len({each.get("n_components") for each in candidates}) < 2:
+        return None
+    criterion = str(selection.get("criterion"))
+    return _svg(lambda axes: plot_selection(candidates, criterion, axes), "selection")
+
+
+def _svg(draw: Callable[[Axes], Any], prefix: str) -> str:
+    """Draw in the page's style; no id in the SVG is another's."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    if not any(entry.get("stage") == stage for entry in history):
-        return None
     style = {
         "axes.edgecolor": "#010101",
         "axes.labelcolor": "#010101",
@@ -131,10 +148,10 @@ def convergence_svg(history: Sequence[Mapping[str, Any]], stage: str) -> str | N
     }
     with rc_context(style):  # type: ignore[arg-type]
         figure = Figure(figsize=(4.6, 3.0), layout="constrained")
-        plot_convergence(history, figure.add_subplot(), stage=stage)
+        draw(figure.add_subplot())
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return _inline(buffer.getvalue(), stage)
+    return _inline(buffer.getvalue(), prefix)
 
 
 def _inline(svg: str, prefix: str) -> str:

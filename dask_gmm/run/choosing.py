@@ -1,0 +1,48 @@
+"""Choosing a model and nothing more: the stages of a run up to selection; nothing is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dask_gmm.engine.passes import Passes
+from dask_gmm.errors import ConfigurationError
+from dask_gmm.run.clock import Clock
+from dask_gmm.run.config import Config
+from dask_gmm.run.job import plan_configured
+from dask_gmm.run.record import selection_of
+from dask_gmm.run.stages import fit_stage, select_stage, start_stage, survey_stage
+from dask_gmm.run.work import start_workers
+
+
+def select_configured(config: Config, log_settings: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Fit all candidates of a configuration and compare them.
+
+    Returns
+    -------
+    dict
+        What a run's manifest holds under ``selection``; and ``passes``, the readings it took.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is one candidate alone, or what is to be done would not fit the workers' memory.
+    """
+    if len(config.model.kinds) == 1:
+        raise ConfigurationError(
+            "model.n_components and model.covariance_type name one candidate, so that there is "
+            "nothing to choose from; give a list, such as --set model.n_components=[2,3,4]"
+        )
+    job, clock = plan_configured(config), Clock()
+    job.plan.require_fit()
+    with start_workers(config, log_settings) as workers:
+        passes = Passes.over_source(job.source, job.plan.leaves, workers.scheduler)
+        with clock.step("survey"):
+            seen = survey_stage(config, job.source, job.plan, passes)
+        with clock.step("starts on the sample"):
+            started = start_stage(config, job.source, passes, seen)
+        with clock.step("EM over all rows, and what it has led to"):
+            finishers = fit_stage(config, passes, seen, started, clock.reading)
+            selected = select_stage(config, passes, seen, finishers)
+    compared = selection_of(config, selected)
+    assert compared is not None
+    return {**compared, "passes": passes.n_passes}
