@@ -42,7 +42,7 @@ format: $(VENV)/.stamp-lint ## repair style and format
 
 bench: $(VENV)/.stamp-test ## run the benchmarks, write their tables and pictures; a few minutes
 	@$(RUN) benchmarks.bench_em_step --require 15@3,8,full --require 15@6,16,full $(ARGS); \
-	  status=$$?; $(RUN) benchmarks.bench_starts && $(RUN) benchmarks.collect && exit $$status
+	  status=$$?; $(RUN) benchmarks.bench_starts && $(RUN) benchmarks.bench_passes && $(RUN) benchmarks.collect && exit $$status
 
 pictures: $(VENV)/.stamp-demo ## draw the README's picture from the demo's result
 	@$(RUN) docs.draw_pictures runs/blue-marble

@@ -1,8 +1,9 @@
-"""Count readings of the data: from survey to the end of EM, and of a slow mixture with acceleration.
+"""Count readings of the data: from survey to the end of EM, and for a slow mixture, accelerated.
 
 The same rows for both sides. Plain EM starts from k-means on all rows, which is not counted, and
 runs to a change of 1e-7 nats per row; a fit as a run does it is a survey, starts on the sample, and
 EM until what is left means nothing. The slow mixture is fitted to 1e-12 by both.
+
 ``python -m benchmarks.bench_passes`` writes table, JSON and picture; a missed bar is a failure.
 """
 

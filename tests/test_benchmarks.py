@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import bench_em_step, bench_starts, collect
+from benchmarks import bench_em_step, bench_passes, bench_starts, collect
 from benchmarks.output import RESULTS
 
 
@@ -49,6 +49,17 @@ def test_ways_to_start_are_compared(tmp_path):
     improved = ways["4 x kmeans, splits and merges of 2"]
     assert improved["below_best"] <= ways["4 x kmeans"]["below_best"]
     assert "toy run" in (tmp_path / "starts.md").read_text()
+
+
+def test_readings_are_counted_and_bars_are_kept_or_named(tmp_path):
+    assert bench_passes.main(["--quick", "--output", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "passes.json").read_text())
+    (each,) = result["overlapping"]
+    assert 2 <= each["readings"] < each["plain"]
+    assert result["slow"]["readings"] < result["slow"]["plain"]
+    assert "toy run" in (tmp_path / "passes.md").read_text()
+    each["readings"] = 7
+    assert any("7 readings, 6 allowed" in words for words in bench_passes.missed(result))
 
 
 def test_a_missed_bar_or_a_case_not_measured_ends_with_an_error(capsys):
