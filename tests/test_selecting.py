@@ -26,6 +26,7 @@ def test_the_true_number_is_found(K, criterion):
     assert [each.n_components for each in found.assessed] == list(range(1, 7))
 
 
+@pytest.mark.slow
 def test_the_curve_is_at_least_scikit_learns_best_of_fifty_starts():
     X = load_iris().data
     found = select_components(X, range(1, 4), ["full", "diag"], n_init=10, random_state=0)
@@ -76,13 +77,12 @@ def test_weights_count_as_rows():
 
 def test_a_collapsed_component_does_not_win():
     X = np.vstack([groups(2, n=500), np.zeros((200, 2))])
-    found = select_components(X, [2, 3, 4], n_init=4, random_state=0)
+    found = select_components(X, [1, 3, 4], n_init=2, random_state=0)
     narrow = [each for each in found.assessed if each.n_narrow]
     assert narrow, "a component has found the repeated row"
-    assert found.best.n_components not in {each.n_components for each in narrow}
-    assert min(each.bic for each in found.assessed) < next(
-        each.bic for each in found.assessed if each.n_components == found.best.n_components
-    )
+    assert {each.n_components for each in narrow} == {3, 4}
+    assert found.best.n_components == 1
+    assert found.assessed[0].bic > max(each.bic for each in narrow), "the criterion alone errs"
     assert any("as narrow as the floor" in remark for remark in found.remarks)
 
 
