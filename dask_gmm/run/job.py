@@ -116,7 +116,7 @@ def run_id(config: Config, manifest: InputManifest) -> str:
 
 
 def _opened(config: Config) -> tuple[Source, InputManifest]:
-    check_columns(config.outputs, config.model.n_components)
+    check_columns(config.outputs, max(K for _, K in config.model.kinds))
     where = config.source
     mask = None if where.mask is None else MaskOptions(where.mask.path, where.mask.keep)
     source = open_source(
