@@ -46,8 +46,14 @@ def blue_marble(tmp_path, monkeypatch):
     return of
 
 
+def test_the_python_example_of_selection(capsys):
+    _, code = blocks(ROOT / "README.md", "python")
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("2 full [")
+
+
 def test_the_python_example(blue_marble, capsys):
-    (code,) = blocks(ROOT / "README.md", "python")
+    code, _ = blocks(ROOT / "README.md", "python")
     assert len(code.splitlines()) <= 10
     names = {}
     exec(compile(code, "README.md", "exec"), names)

@@ -33,7 +33,7 @@ LOST = 3.0
 OUTSIDE = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Contender:
     """A start of one kind, fitted on the sample.
 
@@ -59,7 +59,7 @@ class Contender:
         return said.log_density
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Finisher:
     """A contender, and where EM over all of the data has led it."""
 

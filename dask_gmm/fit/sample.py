@@ -28,7 +28,7 @@ FEWEST_STEPS, MOST_STEPS = 50, 2_000
 TIGHTNESS = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StartPlan:
     """One family, one K, one way to start; what every seed shares.
 
@@ -64,7 +64,7 @@ class StartPlan:
         return self.family.n_parameters(self.n_components, self.frame.D)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FittedStart:
     """One seed's solution on the sample.
 
