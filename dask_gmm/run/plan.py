@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,12 @@ class RunPlan:
             "worker_memory_limit": self.memory_limit,
             "fits": self.fits,
         }
+
+    def on(self, memory_limit: int | None, threads: int) -> RunPlan:
+        """Return the plan for workers whose size became known when they stood ready."""
+        if memory_limit is None:
+            return self
+        return replace(self, memory_limit=memory_limit, load=replace(self.load, threads=threads))
 
     def require_fit(self) -> None:
         """Refuse a run that a worker could not hold, with the numbers that would do.
@@ -132,7 +138,7 @@ def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan
         family=kind,
         n_components=K,
         outputs=tuple(config.outputs.written()),
-        threads=cluster.threads_per_worker,
+        threads=cluster.tasks_per_worker,
         beside_bytes=source.beside_bytes,
     )
     return RunPlan(
@@ -142,7 +148,7 @@ def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan
         n_features=D,
         sample_rows=load.sample_rows,
         load=load,
-        memory_limit=cluster.memory_limit if cluster.kind == "local" else None,
+        memory_limit=cluster.memory_per_worker,
     )
 
 

@@ -55,7 +55,7 @@ def manifest_of(job: Job, found: Findings, clock: Clock) -> dict[str, Any]:
         "configuration": config.redacted(),
         "inputs": [_shown_input(job)],
         "feature_names": None if names is None else list(names),
-        "cluster": config.cluster.model_dump(mode="json"),
+        "cluster": config.redacted()["cluster"],
         "environment": environment(),
         "rows": {
             "total": seen.n_rows,

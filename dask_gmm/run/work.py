@@ -12,6 +12,7 @@ from typing import Any
 from dask_gmm.engine.cluster import Workers, local_workers, thread_workers
 from dask_gmm.engine.dask_log import with_dask
 from dask_gmm.engine.passes import Passes
+from dask_gmm.engine.remote import remote_workers
 from dask_gmm.fit.loop import Solution
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.survey import Survey
@@ -82,6 +83,7 @@ def carry_out(
     with ExitStack() as stack:
         with clock.step("start workers"):
             workers = stack.enter_context(start_workers(job.config, log_settings))
+        job.plan.on(workers.memory_limit, workers.threads).require_fit()
         found = go_through_stages(job, folder, clock, workers)
         with clock.step("stop workers"):
             stack.close()
@@ -95,15 +97,13 @@ def start_workers(
     config: Config, log_settings: dict[str, Any] | None = None
 ) -> AbstractContextManager[Workers]:
     """Start what the configuration's ``cluster`` section names."""
-    cluster = config.cluster
-    if cluster.kind == "threads":
-        return thread_workers(cluster.n_workers)
-    return local_workers(
-        cluster.n_workers,
-        cluster.threads_per_worker,
-        cluster.memory_limit,
-        None if log_settings is None else with_dask(log_settings, "stderr"),
-    )
+    kind, options = config.cluster.kind, config.cluster.arguments(config.directory)
+    if kind == "threads":
+        return thread_workers(options["n_workers"])
+    told = None if log_settings is None else with_dask(log_settings, "stderr")
+    if kind == "local":
+        return local_workers(**options, log_settings=told)
+    return remote_workers(kind, options, told)
 
 
 def go_through_stages(job: Job, folder: Path, clock: Clock, workers: Workers) -> Findings:
