@@ -70,7 +70,7 @@ class Project:
         }
         for key, value in sections.items():
             both = isinstance(value, dict) and isinstance(settings.get(key), dict)
-            if key == "cluster" and value.get("kind") not in ("local", "threads"):
+            if key == "cluster" and (value["kind"] not in ("local", "threads") or "adapt" in value):
                 both = False  # it has other keys
             settings[key] = {**settings[key], **value} if both else value
         path = self.path / name

@@ -162,11 +162,16 @@ def test_a_missing_package_is_named_with_its_install_line(
 
 
 def test_a_class_of_ones_own(picture, dask_gmm):
-    kwargs = {"n_workers": 1, "threads_per_worker": 1, "processes": False}
+    kwargs = {"n_workers": 1, "threads_per_worker": 1, "host": "127.0.0.1"}
+    kwargs |= {"dashboard_address": "127.0.0.1:0", "env": {"MY_TOKEN": "hunter2"}}
     section = {"kind": "class", "class": "distributed.LocalCluster", "kwargs": kwargs}
-    section["kwargs"]["dashboard_address"] = "127.0.0.1:0"
-    code, _, err = dask_gmm("run", picture.config(cluster=section))
+    code, out, err = dask_gmm("run", picture.config(cluster=section))
     assert code == 0, err
+    assert "hunter2" not in out + err
+    files = [path for path in picture.run_dir.rglob("*") if path.is_file()]
+    assert picture.run_dir / "config.yaml" in files
+    assert not [path for path in files if b"hunter2" in path.read_bytes()]
+    assert picture.manifest()["cluster"]["kwargs"]["env"] == {"MY_TOKEN": "***"}
     for name, words in (("os.nothing", "cannot be imported"), ("no_such.Cluster", "cannot be imp")):
         other = {"kind": "class", "class": name}
         code, _, err = dask_gmm("run", picture.config(cluster=other, if_exists="overwrite"))
