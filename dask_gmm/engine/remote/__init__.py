@@ -35,6 +35,8 @@ WAYS: Mapping[str, Way] = MappingProxyType(
     }
 )
 
+_PACKAGES = ("dask_jobqueue", "dask_kubernetes", "dask_gateway", "cryptography")
+
 
 @contextmanager
 def remote_workers(
@@ -74,9 +76,11 @@ def _installed(kind: str) -> Iterator[None]:
     """Say how to install what a kind of cluster needs."""
     try:
         yield
-    except ModuleNotFoundError as error:
-        package = str(error.name).partition(".")[0]
-        if package not in ("dask_jobqueue", "dask_kubernetes", "dask_gateway", "cryptography"):
+    except ImportError as error:
+        # dask-jobqueue names cryptography in its own words alone.
+        said = f"{error.name} {error}"
+        package = next((name for name in _PACKAGES if name in said), None)
+        if package is None:
             raise
         raise ConfigurationError(
             f"cluster.kind={kind} needs the package {package.replace('_', '-')}, which is not "

@@ -28,7 +28,7 @@ class _Watch:
     async def watch(self) -> None:
         """Look until told to end, or until there is a reason to give up."""
         answered = manned = time.monotonic()
-        while not self._ended.is_set():
+        while not self._ended.is_set() and self._client.status != "closed":
             try:
                 answer = self._client.scheduler.identity(n_workers=0)
                 found = await asyncio.wait_for(answer, self._silence)
