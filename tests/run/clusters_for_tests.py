@@ -89,7 +89,7 @@ class DaskProcesses:
         self._wait(lambda: self.log().count("Registered to") == len(self.workers))
 
     def _wait(self, ready):
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while not ready():
             ended = [each for each in (self.scheduler, *self.workers) if each.poll() is not None]
             assert not ended, self.log()

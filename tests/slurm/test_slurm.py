@@ -63,10 +63,10 @@ def slurm(tmp_path_factory):
 
 
 def dask_gmm(folder, name, cluster, environment):
-    """Run the command in a folder; return what its result's bits are."""
+    """Run the command in a folder; return the process when it has ended."""
     settings = {**SETTINGS, "run_dir": f"runs/{name}", "cluster": cluster}
     (folder / "run.yaml").write_text(json.dumps(settings))
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", "dask_gmm", "run", "run.yaml"],
         cwd=folder,
         env=environment,
@@ -75,6 +75,11 @@ def dask_gmm(folder, name, cluster, environment):
         timeout=400,
         check=False,
     )
+
+
+def bits(folder, name, cluster, environment):
+    """Run the command in a folder; return what its result's bits are."""
+    done = dask_gmm(folder, name, cluster, environment)
     logs = [path.read_text() for path in folder.glob("dask-gmm-jobs/*.err")]
     assert done.returncode == 0, "\n".join([done.stderr, *logs])
     run_dir = folder / "runs" / name
@@ -87,8 +92,8 @@ def test_jobs_of_slurm_give_the_bits_of_local_workers(slurm, tmp_path):
     values = np.random.default_rng(3).normal(size=(200, 400, 3)) ** 3
     store = str(tmp_path / "clouds.zarr")
     zarr.create_array(store, shape=values.shape, chunks=(20, 400, 3), dtype="f4")[...] = values
-    through_slurm = dask_gmm(tmp_path, "jobs", JOBS, slurm)
-    local = dask_gmm(tmp_path, "local", {"kind": "local", "n_workers": 2}, slurm)
+    through_slurm = bits(tmp_path, "jobs", JOBS, slurm)
+    local = bits(tmp_path, "local", {"kind": "local", "n_workers": 2}, slurm)
     assert len(local) > 10
     assert through_slurm == local
 
@@ -114,17 +119,7 @@ def test_a_partition_that_does_not_exist_is_named(slurm, tmp_path):
     zarr.create_array(store, shape=(8, 3), chunks=(8, 3), dtype="f4")[...] = np.arange(24).reshape(
         8, 3
     )
-    settings = {**SETTINGS, "cluster": {**JOBS, "queue": "shrot"}}
-    (tmp_path / "run.yaml").write_text(json.dumps(settings))
-    done = subprocess.run(
-        [sys.executable, "-m", "dask_gmm", "run", "run.yaml"],
-        cwd=tmp_path,
-        env=slurm,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    done = dask_gmm(tmp_path, "none", {**JOBS, "queue": "shrot"}, slurm)
     assert done.returncode == 1
     assert "error: sbatch took no job: " in done.stderr
     assert "shrot" in done.stderr or "invalid partition" in done.stderr
