@@ -29,6 +29,9 @@ class Disturbed:
             raise AttributeError(name)
         return getattr(self.source, name)
 
+    def part(self, cells: Any) -> Disturbed:
+        return Disturbed(self.source.part(cells), self.folder, self.longest)
+
     def read(self, *arguments: Any, **options: Any) -> Any:
         time.sleep(random.random() * self.longest)
         try:

@@ -129,8 +129,8 @@ def test_a_worker_killed_in_the_middle_of_a_leaf_changes_no_bit(clouds, dask_gmm
             time.sleep(0.01)
 
     def after_pass(number, _):
-        if number == 3:
-            (tmp_path / "trap").touch()  # the fourth pass steps into it
+        if number == 1:
+            (tmp_path / "trap").touch()  # the second pass steps into it
             killer.start()
 
     killer = threading.Thread(target=kill, daemon=True)
