@@ -178,6 +178,7 @@ def _fit_summary(found: Findings) -> dict[str, Any]:
         "converged": solution.converged,
         "stopped_by": solution.stopped_by,
         "n_iter": solution.n_iter,
+        "compression": found.compression,
         "predicted_gain": None if gain is None else gain * found.seen.moments.weight,
         "passes": {**found.passes, "total": sum(found.passes.values())},
         "starts": [

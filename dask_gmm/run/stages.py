@@ -14,6 +14,7 @@ import numpy as np
 from dask_gmm.data.sinks import Sink
 from dask_gmm.data.sources import Source
 from dask_gmm.errors import ConfigurationError, InputDataError
+from dask_gmm.fit.compression import CountedReadings
 from dask_gmm.fit.loop import Solution, fit_em
 from dask_gmm.fit.readings import Readings, expectation_over
 from dask_gmm.fit.sample import (
@@ -28,6 +29,7 @@ from dask_gmm.fit.stopping import Negligible, StoppingRule, Tolerance
 from dask_gmm.mixture.arrays import Array
 from dask_gmm.mixture.families import family
 from dask_gmm.mixture.frame import Frame
+from dask_gmm.mixture.lookup import LookUp
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.survey import Survey, SurveyPlan, survey
 from dask_gmm.run.config import Config
@@ -81,7 +83,13 @@ def survey_stage(config: Config, source: Source, plan: RunPlan, readings: Readin
         If rows are invalid and ``source.on_invalid`` is ``error``, or fewer rows than components
         are left.
     """
-    drawn = SurveyPlan(plan.n_features, plan.sample_rows, config.model.random_state, plan.n_rows)
+    drawn = SurveyPlan(
+        plan.n_features,
+        plan.sample_rows,
+        config.model.random_state,
+        plan.n_rows,
+        plan.compression.most_distinct,
+    )
     seen = readings.run("survey", survey, drawn)
     if seen.n_invalid and config.source.on_invalid == "error":
         raise InputDataError(_where_invalid(source, plan, seen))
@@ -166,7 +174,7 @@ def fit_stage(
     """Go on from the best start over all of the data, one reading a step.
 
     ``fit.max_passes`` counts every reading: those done so far, those of EM, and the one that the
-    segmentation will need.
+    segmentation will need. Steps on distinct rows read nothing.
     """
     plan, model, allowed = started.plan, config.model, config.fit.max_passes
     n_parameters = plan.family.n_parameters(model.n_components, plan.frame.D)
@@ -176,7 +184,7 @@ def fit_stage(
     else:
         stopping = Tolerance(model.tol)
     most = model.max_iter
-    if allowed is not None:
+    if allowed is not None and not isinstance(readings, CountedReadings):
         most = min(most, allowed - readings.n_passes - 1)
     solution = fit_em(
         expectation_over(readings, plan.frame, seen.moments.total_scatter(plan.frame)),
@@ -204,6 +212,7 @@ def segment_stage(
     mixture: Parameters,
     sinks: Mapping[str, Sink],
     quicklook: QuicklookPlan | None,
+    look_up: LookUp | None = None,
 ) -> Segmented:
     """Read everything once more: label, count and write every cell."""
-    return readings.run("segment", segment, Segmentation(mixture, sinks, quicklook))
+    return readings.run("segment", segment, Segmentation(mixture, sinks, quicklook, look_up))

@@ -13,11 +13,14 @@ from dask_gmm.engine.cluster import Workers, local_workers, thread_workers
 from dask_gmm.engine.dask_log import with_dask
 from dask_gmm.engine.passes import Passes
 from dask_gmm.engine.remote import remote_workers
+from dask_gmm.engine.threads import one_blas_thread
+from dask_gmm.fit.compression import readings_for_fit, repeats_enough
 from dask_gmm.fit.loop import Solution
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.survey import Survey
 from dask_gmm.run import record
 from dask_gmm.run.clock import Clock
+from dask_gmm.run.compression import compression_of, look_up
 from dask_gmm.run.config import Config
 from dask_gmm.run.config.yaml_writer import to_yaml
 from dask_gmm.run.directory import RunDirectory, disk_errors
@@ -52,6 +55,8 @@ class Findings:
     segmented : Segmented
     passes : mapping of str to int
         Readings of all of the data, by stage.
+    compression : mapping
+        Whether distinct rows took the place of all rows, and how many there are.
     quicklook : Quicklook or None
         The report's picture.
     """
@@ -63,6 +68,7 @@ class Findings:
     narrow: Sequence[int]
     segmented: Segmented
     passes: dict[str, int]
+    compression: dict[str, Any]
     quicklook: Quicklook | None
 
 
@@ -115,19 +121,26 @@ def go_through_stages(job: Job, folder: Path, clock: Clock, workers: Workers) ->
     n_survey = passes.n_passes
     with clock.step("starts on the sample"):
         started = start_stage(config, source, passes, seen)
-    with clock.step("EM over all rows"):
-        solution = fit_stage(config, passes, seen, started, clock.reading)
+    repeats = repeats_enough(seen)
+    # On distinct rows EM runs in this process: one thread, as on the workers, for the same bits.
+    with clock.step("EM over distinct rows" if repeats else "EM over all rows"), one_blas_thread():
+        rows = readings_for_fit(seen, passes)
+        solution = fit_stage(config, rows, seen, started, clock.reading)
     n_em = passes.n_passes - n_survey
     mixture, narrow = final_mixture(started, solution)
     look = QuicklookPlan.for_shape(source.grid.shape, source.n_features)
     with clock.step("segment and write"), disk_errors(folder):
         sinks = create_sinks(folder, config, source, mixture.K)
-        segmented = segment_stage(passes, mixture, sinks, look)
+        table = look_up(seen, mixture, sinks)
+        segmented = segment_stage(passes, mixture, sinks, look, table)
         require_complete(sinks)
         finish_outputs(sinks, passes)
     picture = None if look is None else look.assemble(segmented.pieces)
     counted = {"survey": n_survey, "em": n_em, "predict": passes.n_passes - n_survey - n_em}
-    return Findings(seen, started, solution, mixture, narrow, segmented, counted, picture)
+    compression = compression_of(seen, plan.compression, by_look_up=table is not None)
+    return Findings(
+        seen, started, solution, mixture, narrow, segmented, counted, compression, picture
+    )
 
 
 def _write(job: Job, found: Findings, clock: Clock, folder: Path) -> None:
