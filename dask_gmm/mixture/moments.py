@@ -71,10 +71,16 @@ class Moments:
 
     @property
     def deviations(self) -> Array:
-        """Standard deviations (D,); 1 for a constant feature, which nothing can scale."""
+        """Standard deviations (D,), rounded; 1 for a constant feature, which nothing can scale.
+
+        Their last bits depend on the order of the sums. A start takes decisions by them (which row
+        k-means draws, which split is kept), and must not take others for another chunking, or where
+        moments come from counts: 32 bits are what every order agrees on.
+        """
         variance = np.diagonal(self.scatter) / self.weight
         constant = (self.low == self.high) | ~(variance > NARROWEST**2)
-        return np.sqrt(np.where(constant, 1.0, variance))
+        mantissa, exponent = np.frexp(np.sqrt(np.where(constant, 1.0, variance)))
+        return np.ldexp(np.round(np.ldexp(mantissa, 32)), exponent - 32)
 
     def total_scatter(self, frame: Frame) -> Array:
         """Return the sum of w x x^T (D, D) about the origin of ``frame``, in its coordinates."""
