@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import bench_em_step, bench_starts, collect
+from benchmarks import bench_compression, bench_em_step, bench_starts, collect
 from benchmarks.output import RESULTS
 
 
@@ -49,6 +49,21 @@ def test_ways_to_start_are_compared(tmp_path):
     improved = ways["4 x kmeans, splits and merges of 2"]
     assert improved["below_best"] <= ways["4 x kmeans"]["below_best"]
     assert "toy run" in (tmp_path / "starts.md").read_text()
+
+
+def test_a_compressed_fit_and_looked_up_labels_are_measured(tmp_path, capsys):
+    quick = ["--quick", "--repeats", "1"]
+    assert bench_compression.main([*quick, "--output", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "compression.json").read_text())
+    assert 8 * result["fit"]["distinct_rows"] <= result["fit"]["rows"] == 120_000
+    assert result["labels"]["different"] == 0
+    assert min(result[name]["ratio"] for name in ("fit", "labels")) > 0
+    assert "toy run" in (tmp_path / "compression.md").read_text()
+    assert (tmp_path / "compression.png").read_bytes().startswith(b"\x89PNG")
+    assert bench_compression.main([*quick, "--require", "1e9@labels"]) == 1
+    assert "below its bar: labels" in capsys.readouterr().err
+    assert bench_compression.main([*quick, "--require", "1@speed"]) == 2
+    assert "allowed is RATIO@fit" in capsys.readouterr().err
 
 
 def test_a_missed_bar_or_a_case_not_measured_ends_with_an_error(capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from itertools import pairwise
 from operator import add
 
 import numpy as np
@@ -41,7 +42,7 @@ def counted(values, weights=None, valid=None, limit=10_000, cuts=()):
             None if valid is None else valid[a:b],
             a,
         )
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in pairwise(edges)
         if b > a
     ]
     D = values.shape[1]
@@ -96,9 +97,7 @@ def test_weights_are_added_and_masked_and_invalid_rows_are_not_counted(size, dty
 def test_counts_are_a_monoid_in_which_too_many_absorbs(parts, size):
     _, limit, D = size
     a, b, c = (
-        counted(repetitive(seed, n, D, "u1", levels=3), limit=limit).counts
-        if n
-        else Counts(limit)
+        counted(repetitive(seed, n, D, "u1", levels=3), limit=limit).counts if n else Counts(limit)
         for seed, n in parts
     )
     zero = Counts(limit)
