@@ -18,6 +18,7 @@ from dask_gmm.mixture.arrays import AnyArray
 from dask_gmm.mixture.counts import DENSE_BITS, Counts
 from dask_gmm.mixture.kernel import Kernel
 from dask_gmm.mixture.keys import Keys, packed_rows, row_keys, row_width
+from dask_gmm.mixture.loops import compiled
 from dask_gmm.mixture.prediction import Prediction, Wanted, predict
 from dask_gmm.mixture.rows import RowBlock, Rows
 
@@ -77,14 +78,13 @@ class LookUp:
 
     def predict(self, kernel: Kernel, block: RowBlock, wanted: Wanted) -> Prediction:
         """Return what :func:`~dask_gmm.mixture.prediction.predict` would, of what was prepared."""
-        keys = self._keys(block.values)
+        rows = self._rows(block.values)
         if self._dense_labels is not None and wanted == replace(_LABELS, dtype=wanted.dtype):
-            labels = np.take(self._dense_labels, keys.view(np.int64), mode="clip")
-            counted = labels > 0
-            labels -= labels.dtype.type(1)
+            labels = _labels(self._dense_labels, rows)
+            counted = labels != NOT_COUNTED
             found = Prediction(labels, None, None, None, counted)
         else:
-            places = self._finder.places(keys)
+            places = self._finder.places(row_keys(rows))
             counted = places > 0
             at = places.astype(np.intp)
             columns = {
@@ -100,14 +100,14 @@ class LookUp:
             np.logical_and(found.valid, block.valid, out=found.valid)
         return found
 
-    def _keys(self, values: AnyArray) -> Keys:
+    def _rows(self, values: AnyArray) -> AnyArray:
         rows = packed_rows(values)
         if (rows.dtype, rows.shape[1]) != (self.dtype, self.n_features):
             raise ValueError(
                 f"the table is of rows of {self.n_features} {self.dtype}, "
                 f"these are {rows.shape[1]} {rows.dtype}"
             )
-        return row_keys(rows)
+        return rows
 
     @property
     def _key_bits(self) -> int:
@@ -119,17 +119,38 @@ class LookUp:
         return _DenseFinder(self.keys, self._key_bits) if dense else _HashFinder(self.keys)
 
     @cached_property
-    def _dense_labels(self) -> AnyArray | None:
-        """Labels from 1 by key, 0 for keys that were not counted: one step less."""
+    def _dense_labels(self) -> npt.NDArray[np.uint8] | None:
+        """Labels by key, for labels alone: one step less."""
         labels = self.said.labels
-        if labels is None or labels.itemsize > 1 or self._key_bits > DENSE_BITS:
+        if labels is None or labels.dtype != np.uint8 or self._key_bits > DENSE_BITS:
             return None
-        table = np.zeros(1 << self._key_bits, labels.dtype)
-        table[self.keys] = labels[1:] + labels.dtype.type(1)
+        table = np.full(1 << self._key_bits, NOT_COUNTED)
+        table[self.keys] = labels[1:]
         return table
 
 
 _LABELS = Wanted(labels=True)
+#: Stands in a table of labels; 255 components have labels up to 254.
+NOT_COUNTED = np.uint8(255)
+
+
+def _labels(table: npt.NDArray[np.uint8], rows: AnyArray) -> npt.NDArray[np.uint8]:
+    """Return the labels (n,) that a table has for packed rows."""
+    if row_width(rows.dtype, rows.shape[1]) != 3:
+        return np.take(table, row_keys(rows).view(np.int64), mode="clip")
+    labels = np.empty(len(rows), np.uint8)
+    _labels_of_three_bytes(table, rows.reshape(-1).view(np.uint8), labels)
+    return labels
+
+
+@compiled()
+def _labels_of_three_bytes(
+    table: npt.NDArray[np.uint8], rows: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]
+) -> None:
+    """Write the labels of rows of three bytes each, keys and all: the most common picture."""
+    for i in range(len(labels)):
+        a, b, c = np.int64(rows[3 * i]), np.int64(rows[3 * i + 1]), np.int64(rows[3 * i + 2])
+        labels[i] = table[a | (b << 8) | (c << 16)]
 
 
 def _after_nothing(column: AnyArray) -> AnyArray:
