@@ -43,9 +43,10 @@ format: $(VENV)/.stamp-lint ## repair style and format
 test-slurm: $(VENV)/.stamp-test ## run the tests on a real SLURM, installed where it is missing (Debian, as root)
 	@DASK_GMM_SLURM=install $(RUN) pytest -m slurm $(ARGS)
 
-bench: $(VENV)/.stamp-test ## run the benchmarks, write their tables and pictures; a few minutes
+bench: $(VENV)/.stamp-test $(VENV)/.stamp-demo ## run the benchmarks, write their tables and pictures; a few minutes
 	@$(RUN) benchmarks.bench_em_step --require 15@3,8,full --require 15@6,16,full $(ARGS); \
-	  status=$$?; $(RUN) benchmarks.bench_starts && $(RUN) benchmarks.collect && exit $$status
+	  status=$$?; $(RUN) benchmarks.bench_compression --require 1@fit --require 8@labels || status=$$?; \
+	  $(RUN) benchmarks.bench_starts && $(RUN) benchmarks.collect && exit $$status
 
 pictures: $(VENV)/.stamp-demo ## draw the README's picture from the demo's result
 	@$(RUN) docs.draw_pictures runs/blue-marble
