@@ -94,8 +94,9 @@ class LookUp:
                 for name in _COLUMNS
             }
             found = Prediction(**columns, valid=counted)
-        if not counted.all():
-            _ask_kernel(kernel, block, wanted, found, np.flatnonzero(~counted))
+        missing = ~counted if block.valid is None else ~counted & block.valid
+        if missing.any():
+            _ask_kernel(kernel, block, wanted, found, np.flatnonzero(missing))
         if block.valid is not None:
             np.logical_and(found.valid, block.valid, out=found.valid)
         return found

@@ -192,19 +192,21 @@ def _surveyed(
     w = None if block.weights is None else np.array(block.weights[here], np.float64)
     if w is not None:
         taken &= w > 0
-    finite = taken.copy()
+    finite, x = taken.copy(), None
     if values.dtype.kind not in "biu":
-        check_finite(np.ascontiguousarray(values.T, dtype=np.float64), finite)
+        x = np.ascontiguousarray(values.T, dtype=np.float64)
+        check_finite(x, finite)
     n_taken, n_finite = int(taken.sum()), int(finite.sum())
     first_invalid = int(index[taken & ~finite][0]) if n_finite < n_taken else None
     if n_finite < n:
         values, w, index = values[finite], None if w is None else w[finite], index[finite]
+        x = None if x is None else x[:, finite]
     moments, sample = Moments.zero(plan.n_features), Sample.zero(plan.capacity, plan.n_features)
     if n_finite:
         if counter.counting:
             counter.add(values, w)
         else:
-            x = np.ascontiguousarray(values.T, dtype=np.float64)
+            x = np.ascontiguousarray(values.T, dtype=np.float64) if x is None else x
             moments = Moments.of(x, np.ones(n_finite) if w is None else w)
         hashes = row_hashes(index, plan.seed)
         enter = np.flatnonzero((hashes < threshold) & (hashes <= plan.ceiling))

@@ -40,8 +40,7 @@ class CompressionPlan:
         """Say it, for the plan."""
         if self.why_not is not None:
             return f"no: {self.why_not}"
-        held = self.most_distinct * self.row_bytes / 2**20
-        return f"if there are at most {self.most_distinct:,} distinct rows ({held:,.1f} MiB)"
+        return f"if at most {self.most_distinct:,} rows are distinct; {self.row_bytes} bytes each"
 
 
 def plan_compression(

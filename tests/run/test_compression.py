@@ -118,7 +118,7 @@ def test_steps_on_distinct_rows_do_not_count_as_readings(project, dask_gmm):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ((), r"if there are at most 900 distinct rows"),
+        ((), r"if at most 900 rows are distinct; 18 bytes each"),
         (("fit.compress=never",), r"no: fit.compress is never"),
         (("cluster.kind=local", "cluster.memory_limit=430MiB"), r"no: cluster.memory_limit leaves"),
     ],
