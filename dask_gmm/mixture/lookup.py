@@ -79,7 +79,8 @@ class LookUp:
     def predict(self, kernel: Kernel, block: RowBlock, wanted: Wanted) -> Prediction:
         """Return what :func:`~dask_gmm.mixture.prediction.predict` would, of what was prepared."""
         rows = self._rows(block.values)
-        if self._dense_labels is not None and wanted == replace(_LABELS, dtype=wanted.dtype):
+        labels_alone = wanted == replace(_LABELS, dtype=wanted.dtype)
+        if labels_alone and self._dense_labels is not None:
             labels = _labels(self._dense_labels, rows)
             counted = labels != NOT_COUNTED
             found = Prediction(labels, None, None, None, counted)
