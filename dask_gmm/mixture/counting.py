@@ -16,6 +16,8 @@ from dask_gmm.mixture.moments import Moments, moments_of_rows
 #: Rows that are sorted together, and bytes of them. A leaf of more rows with short keys counts by
 #: table instead: 2 ns a row where sorting takes 20, but 30 ms for the table itself.
 _SORTED, _SORTED_BYTES = 1 << 17, 8 << 20
+#: Rows of a leaf that show whether there is any hope: sorting them takes less than a millisecond.
+FIRST_LOOK = 1 << 13
 #: A limit for parts of a leaf, whose rows are still needed when there are too many for counts.
 _NONE = 2**62
 
@@ -54,7 +56,7 @@ class Counter:
         self.moments = Moments.zero(D)
         self._limit = limit
         self._waiting: list[tuple[AnyArray, Array | None]] = []
-        self._n_waiting = 0
+        self._n_waiting, self._looked = 0, False
         self._parts: list[Counts] = []
         self._table: Array | None = None
         self._like: AnyArray = np.empty((0, D))
@@ -69,6 +71,12 @@ class Counter:
         # A copy: a view would keep the whole cell in memory.
         self._waiting.append((rows.copy(), weights))
         self._n_waiting += len(rows)
+        if not self._looked and self._n_waiting >= FIRST_LOOK:
+            self._looked = True
+            first = np.concatenate([rows for rows, _ in self._waiting])[:FIRST_LOOK]
+            if _repeats_too_little(len(first), len(Counts.of(first, None, _NONE)), self._limit):
+                self._close()
+                return
         if self._n_waiting >= sorted_rows(row_width(rows.dtype, rows.shape[1])):
             self._gather(full=True)
 
@@ -107,9 +115,12 @@ class Counter:
             self._close()
 
     def _close(self) -> None:
+        for rows, weights in self._waiting:
+            w = np.ones(len(rows)) if weights is None else weights
+            self.moments = self.moments + moments_of_rows(rows, w)
         for part in self._parts:
             self.moments = self.moments + moments_of_rows(part.rows, part.weights)
-        self.counting, self._parts, self._table = False, [], None
+        self.counting, self._waiting, self._parts, self._table = False, [], [], None
 
 
 def _joined(waiting: list[tuple[AnyArray, Array | None]]) -> Array | None:

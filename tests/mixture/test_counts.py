@@ -142,7 +142,7 @@ def test_moments_of_rows_are_complete_when_counting_gave_up(size):
 
 def test_rows_that_do_not_repeat_are_given_up_after_a_first_look():
     rng = np.random.default_rng(0)
-    n = counting._SORTED
+    n = counting.FIRST_LOOK
     for values, limit in ((rng.random((n, 3)), 10 * n), (rng.random((n, 1)), 10 * n)):
         counter = counting.Counter(limit, values.shape[1])
         counter.add(values, None)
@@ -151,8 +151,10 @@ def test_rows_that_do_not_repeat_are_given_up_after_a_first_look():
         assert counter.moments.weight == n
     # As many distinct rows as are allowed, evenly drawn: these go on.
     counter = counting.Counter(n, 1)
-    counter.add(rng.integers(0, n, (n, 1)).astype("f8"), None)
-    assert counter.counting
+    for _ in range(20):
+        counter.add(rng.integers(0, n, (n, 1)).astype("f8"), None)
+        assert counter.counting
+    assert counter.finished().weights.sum() == 20 * n
 
 
 def test_two_rows_with_one_hash_end_the_counting(monkeypatch):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 
 import numpy as np
 import pytest
@@ -115,16 +114,21 @@ def test_steps_on_distinct_rows_do_not_count_as_readings(project, dask_gmm):
     assert fit["passes"]["total"] == 2
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ((), r"if at most 900 rows are distinct; 18 bytes each"),
-        (("fit.compress=never",), r"no: fit.compress is never"),
-        (("cluster.kind=local", "cluster.memory_limit=430MiB"), r"no: cluster.memory_limit leaves"),
-    ],
-)
-def test_the_plan_says_whether_it_can_pay(project, dask_gmm, settings, said):
-    project.array(coarse(), (30, 40, 2))
-    code, out, _ = dask_gmm("plan", project.config(), *(f"--set={each}" for each in settings))
+def planned(project, dask_gmm, *settings):
+    code, out, _ = dask_gmm("plan", project.config(), "--json", *(f"--set={s}" for s in settings))
     assert code == 0
-    assert re.search(said, re.sub(r"[│\s]+", " ", out))
+    return json.loads(out)
+
+
+def test_the_plan_says_whether_it_can_pay(project, dask_gmm):
+    project.array(coarse(), (30, 40, 2))
+    plain = planned(project, dask_gmm, "fit.compress=never")
+    assert plain["count_compression"] == "no: fit.compress is never"
+    counted = planned(project, dask_gmm)
+    assert counted["count_compression"] == "if at most 900 rows are distinct; 18 bytes each"
+    assert counted["worker_bytes"] > plain["worker_bytes"]
+    # A worker that has room for the plain run alone: it is not refused, it does without.
+    limit = int(plain["worker_bytes"] / 0.8) + 1000
+    tight = planned(project, dask_gmm, "cluster.kind=local", f"cluster.memory_limit={limit}")
+    assert tight["count_compression"] == "no: cluster.memory_limit leaves no room for it"
+    assert tight["worker_bytes"] == plain["worker_bytes"]
