@@ -106,11 +106,18 @@ class Counter:
             self.add(rows, weights)
             return
         part = Counts.of(rows, weights, _NONE)
+        if part.too_many:  # two rows with one hash: as good as no counts
+            self._waiting = [(rows, weights)]
+            self._close()
+            return
         hopeless = full and _repeats_too_little(len(rows), len(part), self._limit)
         self._parts.append(part)
         # Parts shrink by half from one to the next: every row is merged a few times, not often.
         while len(self._parts) > 1 and len(self._parts[-2]) <= 2 * len(self._parts[-1]):
-            self._parts[-2:] = [self._parts[-2] + self._parts[-1]]
+            merged = self._parts[-2] + self._parts[-1]
+            if merged.too_many:
+                break
+            self._parts[-2:] = [merged]
         if hopeless or max(map(len, self._parts)) > self._limit:
             self._close()
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dask_gmm.mixture import counting
+from dask_gmm.mixture import counting, keys
 from dask_gmm.mixture.counts import Counts, most_distinct
 from dask_gmm.mixture.keys import keys_are_rows, packed_rows, row_keys, rows_of_keys
 from dask_gmm.mixture.rows import Rows
@@ -159,11 +159,12 @@ def test_rows_that_do_not_repeat_are_given_up_after_a_first_look():
 
 def test_two_rows_with_one_hash_end_the_counting(monkeypatch):
     """No two of 64 bits are known to collide: the hash is made a bad one."""
-    from dask_gmm.mixture import keys
-
     monkeypatch.setattr(keys, "mixed", lambda z: z & np.uint64(1))
     values = np.arange(60.0).reshape(20, 3)
-    assert counted(values, limit=100).counts.too_many
+    seen = counted(values, limit=100)
+    assert seen.counts.too_many
+    assert seen.moments.weight == 20
+    np.testing.assert_allclose(seen.moments.mean, values.mean(axis=0))
 
 
 def test_keys_of_short_rows_are_the_rows():
