@@ -28,7 +28,7 @@ def repetitive(seed, n, D, dtype, levels=4):
     if kind in "if":
         values -= levels // 2
     if kind == "f":
-        values *= np.where(rng.random((n, D)) < 0.5, 0.25, 0.25) * np.where(values == 0, -1, 1)
+        values *= np.where(values == 0, -0.25, 0.25)
         values[rng.random((n, D)) < 0.1] = 0.0
     return values.astype(dtype)
 
