@@ -213,7 +213,7 @@ def _surveyed(
         weights = np.ones(len(enter)) if w is None else w[enter]
         sample = sample.merged(hashes[enter], values[enter].astype(np.float64), weights)
     none = Counts(plan.most_distinct)
-    return Survey(n, n - n_taken, n_taken - n_finite, first_invalid, moments, sample, none)
+    return Survey(n, n - n_taken, n_taken - n_finite, first_invalid, moments, sample, counts=none)
 
 
 def _first(a: int | None, b: int | None) -> int | None:
