@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -10,9 +10,12 @@ from dask_gmm.fit.stopping import StoppingRule
 from dask_gmm.mixture.arrays import Array
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.statistics import SufficientStatistics, m_step, narrow_components
+from dask_gmm.mixture.status import component_status, rounded_components
 
 #: From parameters to the completed sufficient statistics of all rows: one reading of the data.
 Expectation: TypeAlias = Callable[[Parameters], SufficientStatistics]
+#: From parameters and their empty components to better ones, and which are no longer empty.
+Reseed: TypeAlias = Callable[[Parameters, Collection[int]], tuple[Parameters, frozenset[int]]]
 #: Called after every iteration with its number (from 1) and the mean log-likelihood before it.
 Observer: TypeAlias = Callable[[int, float], None]
 
@@ -32,6 +35,8 @@ class Solution:
         In words.
     narrow : tuple of int
         Components as narrow as the floor: they describe it and not the data.
+    status : tuple of str
+        What was done about each component: :func:`dask_gmm.mixture.status.component_status`.
     """
 
     parameters: Parameters
@@ -39,6 +44,7 @@ class Solution:
     converged: bool
     stopped_by: str
     narrow: tuple[int, ...]
+    status: tuple[str, ...] = ()
 
     @property
     def n_iter(self) -> int:
@@ -65,6 +71,7 @@ def fit_em(
     stopping: StoppingRule,
     max_iter: int,
     observe: Observer | None = None,
+    reseed: Reseed | None = None,
 ) -> Solution:
     """Iterate EM from ``start``.
 
@@ -81,8 +88,17 @@ def fit_em(
         M-steps at most; 0 returns the start.
     observe : callable, optional
         See :data:`Observer`.
+    reseed : callable, optional
+        See :data:`Reseed`. A component that is found empty is tried once.
+
+    Notes
+    -----
+    A fit does not stop with a step that re-seeded a component, or whose covariances have lost
+    digits to where they were summed about, as long as ``max_iter`` allows one more.
     """
     parameters, history = start, list[float]()
+    statistics: SufficientStatistics | None = None
+    tried, reseeded = frozenset[int](), frozenset[int]()
     reason: str | None = None
     while reason is None and len(history) < max_iter:
         statistics = expectation(parameters)
@@ -91,10 +107,17 @@ def fit_em(
         if observe is not None:
             observe(len(history), history[-1])
         reason = stopping.reached(history)
+        unfinished = bool(reason) and bool(rounded_components(statistics, parameters))
+        if reseed is not None and (lost := statistics.empty - tried):
+            parameters, found = reseed(parameters, lost)
+            tried, reseeded, unfinished = tried | lost, reseeded | found, unfinished or bool(found)
+        if unfinished and len(history) < max_iter:
+            reason = None
     return Solution(
         parameters,
         tuple(history),
         converged=reason is not None,
         stopped_by=reason or f"the limit of {max_iter} iterations was reached",
         narrow=narrow_components(parameters, floor),
+        status=component_status(parameters, floor, statistics, reseeded),
     )

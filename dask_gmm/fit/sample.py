@@ -10,6 +10,7 @@ import numpy as np
 
 from dask_gmm.fit.loop import Solution, fit_em
 from dask_gmm.fit.readings import MemoryReadings, expectation_over
+from dask_gmm.fit.reseed import Reseeding
 from dask_gmm.fit.starts import start_responsibilities
 from dask_gmm.fit.stopping import Negligible
 from dask_gmm.mixture.arrays import Array
@@ -129,6 +130,7 @@ def fit_in_memory(start: Parameters, plan: StartPlan, rows: Rows) -> Solution:
         floor=plan.floor,
         stopping=Negligible(moments.weight, n_parameters, TIGHTNESS),
         max_iter=plan.max_iter,
+        reseed=Reseeding(rows, plan.frame, plan.floor),
     )
 
 

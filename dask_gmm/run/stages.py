@@ -17,6 +17,7 @@ from dask_gmm.errors import ConfigurationError, InputDataError
 from dask_gmm.fit.compression import CountedReadings
 from dask_gmm.fit.loop import Solution, fit_em
 from dask_gmm.fit.readings import Readings, expectation_over
+from dask_gmm.fit.reseed import Reseeding
 from dask_gmm.fit.sample import (
     FittedStart,
     StartPlan,
@@ -31,6 +32,7 @@ from dask_gmm.mixture.families import family
 from dask_gmm.mixture.frame import Frame
 from dask_gmm.mixture.lookup import LookUp
 from dask_gmm.mixture.parameters import Parameters
+from dask_gmm.mixture.rows import Rows
 from dask_gmm.mixture.survey import Survey, SurveyPlan, survey
 from dask_gmm.run.config import Config
 from dask_gmm.run.config.sections import FEWEST_PASSES
@@ -193,6 +195,7 @@ def fit_stage(
         stopping=stopping,
         max_iter=most,
         observe=observe,
+        reseed=Reseeding(Rows(seen.sample.rows, seen.sample.weights), plan.frame, plan.floor),
     )
     if solution.converged or most == model.max_iter:
         return solution
