@@ -19,12 +19,19 @@ from dask_gmm.fit.stopping import predicted_gain
 from dask_gmm.model_file import Model
 from dask_gmm.run.outputs import describe_outputs
 from dask_gmm.run.segment import Segmented
+from dask_gmm.run.stages import class_status
 
 if TYPE_CHECKING:
     from dask_gmm.run.clock import Clock
     from dask_gmm.run.job import Job
     from dask_gmm.run.work import Findings
 
+#: What a reader should know of a class with one of these words in its status.
+_STATES = {
+    "empty": "no row belongs to it; there are more classes than the data can tell apart",
+    "re-seeded": "it lost its rows during the fit, and was put among those explained worst",
+    "rounded": "the last step left its covariance inexact, and one more would mend it",
+}
 _PACKAGES = (
     "numpy",
     "scipy",
@@ -132,6 +139,7 @@ def _classes(found: Findings) -> list[dict[str, Any]]:
     """Return the table of classes, label 1 first."""
     mixture = found.mixture
     deviations = np.sqrt(mixture.variances)
+    status = class_status(found.started, found.solution)
     return [
         {
             "label": k + 1,
@@ -140,6 +148,7 @@ def _classes(found: Findings) -> list[dict[str, Any]]:
             "std": deviations[k].tolist(),
             "rows": int(found.segmented.class_rows[k + 1]),
             "at_floor": k + 1 in found.narrow,
+            "status": status[k],
         }
         for k in range(mixture.K)
     ]
@@ -207,6 +216,13 @@ def _warnings(job: Job, found: Findings) -> list[str]:
             "repeated value and the floor, not a spread of data, and likelihood, AIC and BIC "
             "measure the floor with it."
         )
+    status = class_status(found.started, solution)
+    said += [
+        f"Class {label}: {said_of}."
+        for label, state in enumerate(status, start=1)
+        for word, said_of in _STATES.items()
+        if word in state
+    ]
     if solution.falls:
         said.append(
             f"The likelihood fell before iteration{'s' if len(solution.falls) > 1 else ''} "

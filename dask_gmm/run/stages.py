@@ -210,6 +210,12 @@ def final_mixture(started: Started, solution: Solution) -> tuple[Parameters, Seq
     return mixture.reordered(order), sorted(narrow)
 
 
+def class_status(started: Started, solution: Solution) -> tuple[str, ...]:
+    """Return what was done about each class, label 1 first."""
+    order = solution.parameters.outside(started.plan.frame).label_order()
+    return tuple(solution.status[k] for k in order)
+
+
 def segment_stage(
     readings: Readings,
     mixture: Parameters,
