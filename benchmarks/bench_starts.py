@@ -72,7 +72,7 @@ def known_mixture(D: int, K: int, apart: float, seed: int, n: int) -> np.ndarray
 
 def data_sets(quick: bool) -> Iterator[tuple[str, Callable[[], np.ndarray], int]]:
     """Yield name, rows and K."""
-    n = 400 if quick else 5_000
+    n = 1_000 if quick else 5_000
     yield "mixture D=3 K=8", lambda: known_mixture(3, 8, 2.0, 1, n), 8
     if quick:
         return
@@ -115,14 +115,17 @@ def measure(name: str, rows: np.ndarray, K: int, seeds: Sequence[int]) -> dict[s
     }
 
 
-def _summary(runs: np.ndarray, best: float) -> dict[str, float]:
-    """Summarise one way's runs (n, 4): likelihood, whether at a floor, EM steps, seconds."""
+def _summary(runs: np.ndarray, best: float) -> dict[str, float | None]:
+    """Summarise one way's runs (n, 4): likelihood, whether at a floor, EM steps, seconds.
+
+    Nothing is below the best where every run ended at a floor.
+    """
     reached, at_floor = runs[:, 0], runs[:, 1].astype(bool)
     steps, seconds = float(np.mean(runs[:, 2])), float(np.mean(runs[:, 3]))
     found = float(np.mean((best - reached < SAME) & ~at_floor))
     below = best - reached[~at_floor]
     return {
-        "below_best": float(np.median(below)) if len(below) else float("nan"),
+        "below_best": float(np.median(below)) if len(below) else None,
         "found_best": found,
         "at_floor": float(np.mean(at_floor)),
         "steps": steps,
@@ -149,11 +152,15 @@ def table(result: dict[str, Any]) -> str:
     ]
     for each in result["data"]:
         lines += [
-            f"| {each['data']} | {way} | {found['below_best']:.4f} | {found['found_best']:.0%} "
+            f"| {each['data']} | {way} | {_shown(found['below_best'])} | {found['found_best']:.0%} "
             f"| {found['at_floor']:.0%} | {found['steps']:,.0f} | {found['seconds']:.2f} |"
             for way, found in each["ways"].items()
         ]
     return "\n".join(lines) + "\n\n![Likelihood against work](starts.png)\n"
+
+
+def _shown(below: float | None) -> str:
+    return "—" if below is None else f"{below:.4f}"
 
 
 def _over_all(data: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -181,6 +188,7 @@ def picture(result: dict[str, Any]) -> Figure:
     axes = figure.subplots()
     for i, way in enumerate(WAYS):
         found = [each["ways"][way.name] for each in result["data"]]
+        found = [each for each in found if each["below_best"] is not None]
         axes.scatter(
             [each["steps"] for each in found],
             [max(each["below_best"], 1e-7) for each in found],
