@@ -112,6 +112,7 @@ def test_rows_that_are_not_finite_are_masked(project, dask_gmm):
         "used": 2400 - mask.sum(),
         "masked": mask.sum(),
         "invalid": mask.sum(),
+        "nodata": 0,
     }
     said = f"{mask.sum():,} of 2,400 rows hold NaN or infinity and were masked"
     assert said in manifest["warnings"][0]
