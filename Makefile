@@ -18,12 +18,12 @@ PIP = "$(BIN)/python" -m pip --disable-pip-version-check
 RUN = "$(BIN)/python" -m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench pictures clean
+.PHONY: help demo test test-slurm lint format bench pictures clean
 .SUFFIXES:
 .NOTPARALLEL: # one pip at a time in an environment
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 demo: $(VENV)/.stamp-demo ## segment NASA's Blue Marble into runs/blue-marble; done once
 	@$(RUN) pipelines.demo
@@ -40,9 +40,13 @@ format: $(VENV)/.stamp-lint ## repair style and format
 	@$(RUN) ruff check --fix .
 	@$(RUN) ruff format .
 
-bench: $(VENV)/.stamp-test ## run the benchmarks, write their tables and pictures; a few minutes
+test-slurm: $(VENV)/.stamp-test ## run the tests on a real SLURM, installed where it is missing (Debian, as root)
+	@DASK_GMM_SLURM=install $(RUN) pytest -m slurm $(ARGS)
+
+bench: $(VENV)/.stamp-test $(VENV)/.stamp-demo ## run the benchmarks, write their tables and pictures; a few minutes
 	@$(RUN) benchmarks.bench_em_step --require 15@3,8,full --require 15@6,16,full $(ARGS); \
-	  status=$$?; $(RUN) benchmarks.bench_starts && $(RUN) benchmarks.bench_passes && $(RUN) benchmarks.collect && exit $$status
+	  status=$$?; $(RUN) benchmarks.bench_compression --require 1@fit --require 8@labels || status=$$?; \
+	  $(RUN) benchmarks.bench_starts && $(RUN) benchmarks.bench_passes && $(RUN) benchmarks.collect && exit $$status
 
 pictures: $(VENV)/.stamp-demo ## draw the README's picture from the demo's result
 	@$(RUN) docs.draw_pictures runs/blue-marble

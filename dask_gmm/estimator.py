@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -19,18 +19,21 @@ from sklearn.utils.validation import check_is_fitted
 from dask_gmm.engine.passes import one_blas_thread
 from dask_gmm.fit.loop import Rules, Solution, fit_em
 from dask_gmm.fit.readings import MemoryReadings, Readings, expectation_over
+from dask_gmm.fit.reseed import Reseeding
 from dask_gmm.fit.sample import StartPlan, start_parameters
 from dask_gmm.fit.starts import STARTS
 from dask_gmm.fit.stopping import Tolerance
+from dask_gmm.given_start import given_start
 from dask_gmm.inputs import Input, open_input, predict_input
 from dask_gmm.mixture.arrays import Array
-from dask_gmm.mixture.families import FAMILIES, Family, IllConditionedError
+from dask_gmm.mixture.families import FAMILIES, Family
 from dask_gmm.mixture.frame import Frame
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.prediction import Score, Wanted, score
 from dask_gmm.mixture.rows import Rows
 from dask_gmm.mixture.survey import Survey, SurveyPlan, sample_capacity, survey
 from dask_gmm.model_file import Model
+from dask_gmm.verbosity import Verbosity
 
 #: What a fit leaves behind, under scikit-learn's names.
 _FITTED = (
@@ -100,6 +103,10 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         Readings of the data, all of them.
     narrow_components_ : tuple of int
         Components as narrow as ``reg_covar`` or singular: they describe it and not the data.
+    component_status_ : tuple of str (K,)
+        What was done about each component: 'ok', 'at floor', 'singular', 'empty' (no row belongs
+        to it, its weight is zero) or 'rounded' (one more step is needed for all of its digits),
+        with 're-seeded' before them where it was empty and was put among the rows explained worst.
     n_features_in_ : int
     feature_names_in_ : (D,)
         Where X has names.
@@ -209,16 +216,20 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             go_on = self.warm_start and hasattr(self, "converged_")
             if go_on:
                 start = self._last_parameters(plan.frame)
-                solution = self._em(data.readings, seen, plan, start, self.lower_bound_)
+                said = self._verbosity(self.lower_bound_)
+                said.begins(0)
+                solution = self._em(data.readings, seen, plan, start, said, self.lower_bound_)
             elif data.in_memory is not None:
                 trials = (
-                    self._em(data.readings, seen, plan, start)
-                    for start in self._starts(data.in_memory, plan, random_state)
+                    self._em(data.readings, seen, plan, start, said)
+                    for start, said in self._starts(data.in_memory, plan, random_state)
                 )
                 solution = _best(trials)
             else:
                 start = self._start_for_lazy(seen, plan, random_state)
-                solution = self._em(data.readings, seen, plan, start)
+                said = self._verbosity()
+                said.goes_on()
+                solution = self._em(data.readings, seen, plan, start, said)
         self._keep(solution, plan, data.readings.n_passes)
 
     def _start_for_lazy(
@@ -226,11 +237,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
     ) -> Parameters:
         """Return what was given in full, or the best of the starts fitted on the sample."""
         sample = Rows(seen.sample.rows, seen.sample.weights)
-        if len(self._given_start(plan)) == len(_PARTS):
+        if len(self._given(plan)) == len(_PARTS):
             return self._start(sample, plan, random_state)
         trials = (
-            self._em(MemoryReadings(sample), None, plan, start)
-            for start in self._starts(sample, plan, random_state)
+            self._em(MemoryReadings(sample), None, plan, start, said)
+            for start, said in self._starts(sample, plan, random_state)
         )
         return _best(trials).parameters
 
@@ -264,50 +275,29 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             self.max_iter,
         )
 
-    def _starts(self, rows: Rows, plan: StartPlan, random_state: np.random.RandomState) -> Any:
+    def _starts(
+        self, rows: Rows, plan: StartPlan, random_state: np.random.RandomState
+    ) -> Iterator[tuple[Parameters, Verbosity]]:
         for number in range(self.n_init):
-            if self.verbose:
-                print(f"Initialization {number}")
-            yield self._start(rows, plan, random_state)
+            said = self._verbosity()
+            said.begins(number)
+            yield self._start(rows, plan, random_state), said
 
     def _start(
         self, rows: Rows, plan: StartPlan, random_state: np.random.RandomState
     ) -> Parameters:
         """Return a start in the plan's frame: drawn, then overruled by what the user gave."""
-        given = self._given_start(plan)
+        given = self._given(plan)
         if len(given) < len(_PARTS):
             drawn = start_parameters(plan, rows.values, rows.weights, random_state)
             given = {name: getattr(drawn, name) for name in _PARTS} | given
         return Parameters(plan.family, **given)
 
-    def _given_start(self, plan: StartPlan) -> dict[str, Array]:
-        """Return what of weights_init, means_init and precisions_init is given, in the frame."""
-        K, D, frame, family = self.n_components, self.n_features_in_, plan.frame, plan.family
-        given: dict[str, Array] = {}
-        if self.weights_init is not None:
-            weights = _checked(self.weights_init, (K,), "weights")
-            if not ((weights >= 0) & (weights <= 1)).all() or abs(weights.sum() - 1) > 1e-6:
-                raise ValueError(
-                    "The parameter 'weights' should be in the range [0, 1] and normalized, "
-                    f"but got a sum of {weights.sum():.5f}"
-                )
-            given["weights"] = weights
-        if self.means_init is not None:
-            means = _checked(self.means_init, (K, D), "means")
-            given["means"] = (means - frame.shift) / frame.scale
-        if self.precisions_init is not None:
-            shape = family.covariance_shape(K, D)
-            precisions = _checked(self.precisions_init, shape, f"{family.name} precision")
-            try:
-                covariances, factors = family.of_precisions(precisions)
-            except IllConditionedError as error:
-                raise ValueError(
-                    f"'{family.name} precision' should be symmetric, positive-definite"
-                ) from error
-            scale = 1.0 / (frame.model_scale if family.isotropic else frame.scale)
-            given["covariances"] = family.rescale(covariances, scale)
-            given["factors"] = family.rescale_factors(factors, scale)
-        return given
+    def _given(self, plan: StartPlan) -> dict[str, Array]:
+        return given_start(self, self.n_components, self.n_features_in_, plan.family, plan.frame)
+
+    def _verbosity(self, before: float = -np.inf) -> Verbosity:
+        return Verbosity(self.verbose, self.verbose_interval, before)
 
     def _em(
         self,
@@ -315,24 +305,27 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         seen: Survey | None,
         plan: StartPlan,
         start: Parameters,
+        said: Verbosity,
         previous: float | None = None,
     ) -> Solution:
         if seen is None:
             nothing_drawn = SurveyPlan(self.n_features_in_, capacity=0, seed=0)
             seen = readings.run("survey", survey, nothing_drawn)
+        sample = Rows(seen.sample.rows, seen.sample.weights)
+        rows = readings.rows if isinstance(readings, MemoryReadings) else sample
         solution = fit_em(
             expectation_over(readings, plan.frame, seen.moments.total_scatter(plan.frame)),
             start,
-            Rules(plan.floor, Tolerance(self.tol, previous), self.max_iter),
-            self._say if self.verbose else None,
+            Rules(
+                plan.floor,
+                Tolerance(self.tol, previous),
+                self.max_iter,
+                reseed=Reseeding(rows, plan.frame, plan.floor),
+            ),
+            said.iteration,
         )
-        if self.verbose:
-            print("Initialization converged." if solution.converged else "did not converge.")
+        said.ends(solution)
         return solution
-
-    def _say(self, iteration: int, mean_log_likelihood: float) -> None:
-        if iteration % self.verbose_interval == 0:
-            print(f"  Iteration {iteration}\t mean log-likelihood {mean_log_likelihood:.6f}")
 
     def _keep(self, solution: Solution, plan: StartPlan, n_passes: int) -> None:
         self._set_parameters(solution.parameters.outside(plan.frame))
@@ -342,6 +335,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self.lower_bounds_ = list(solution.history)
         self.n_passes_ = n_passes
         self.narrow_components_ = solution.narrow
+        self.component_status_ = solution.status
         if not solution.converged and self.max_iter > 0:
             warnings.warn(
                 "Best performing initialization did not converge. Try different init "
@@ -458,7 +452,10 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """
         parameters = self._parameters()
         if n_samples < 1:
-            raise ValueError(f"n_samples={n_samples} is not allowed; draw at least one row")
+            raise ValueError(
+                f"Invalid value for 'n_samples': {n_samples}. The sampling requires at least one "
+                "sample."
+            )
         generator = check_random_state(self.random_state)
         counts = generator.multinomial(n_samples, parameters.weights)
         rows = [
@@ -547,14 +544,3 @@ def _best(trials: Iterable[Solution]) -> Solution:
     if best is None:
         raise ValueError("there was no start")
     return best
-
-
-def _checked(values: npt.ArrayLike, shape: tuple[int, ...], name: str) -> Array:
-    array = np.asarray(values, dtype=np.float64)
-    if array.shape != shape:
-        raise ValueError(
-            f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}"
-        )
-    if not np.isfinite(array).all():
-        raise ValueError(f"The parameter '{name}' contains NaN or infinity")
-    return array

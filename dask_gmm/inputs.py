@@ -52,21 +52,33 @@ def open_input(estimator: Any, X: Any, sample_weight: Any, *, reset: bool = True
     reset : bool
         True when fitting.
     """
-    opened = _opened(estimator, X, reset)
+    weighted = sample_weight is not None
+    opened = _opened(estimator, X, reset, all_finite=not weighted)
     X = opened.array
     if is_dask_array(X):
         from dask_gmm.engine.lazy import array_leaves
 
         return Input(Passes(array_leaves(X, _dask_weights(sample_weight, X))), None)
-    weights = None
-    if sample_weight is not None:
-        if len(opened.leading_shape) > 1:
-            sample_weight = np.ravel(sample_weight)
-        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    rows = Rows(X, weights)
+    rows = Rows(X)
+    if weighted:
+        rows = _weighted_rows(estimator, X, opened.leading_shape, sample_weight)
     if estimator.on_invalid == "mask":
         rows = _valid_rows(rows)
     return Input(MemoryReadings(rows), rows)
+
+
+def _weighted_rows(
+    estimator: Any, X: npt.NDArray[Any], leading_shape: tuple[int, ...], sample_weight: Any
+) -> Rows:
+    """Put weights beside rows; a row of weight zero is absent, whatever it holds."""
+    if len(leading_shape) > 1:
+        sample_weight = np.ravel(sample_weight)
+    w = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if not w.all():
+        X, w = X[w > 0], w[w > 0]
+    if estimator.on_invalid != "mask":
+        check_array(X, estimator=estimator, input_name="X", dtype=None, ensure_min_samples=0)
+    return Rows(X, w)
 
 
 def predict_input(estimator: Any, X: Any, parameters: Parameters, wanted: Wanted) -> Any:
@@ -102,7 +114,7 @@ class _Opened:
     put_back: Callable[[Any, bool], Any]
 
 
-def _opened(estimator: Any, X: Any, reset: bool) -> _Opened:
+def _opened(estimator: Any, X: Any, reset: bool, all_finite: bool = True) -> _Opened:
     held = open_container(X, estimator.feature_dim)
     array = held.array
     if is_dask_array(array):
@@ -112,7 +124,7 @@ def _opened(estimator: Any, X: Any, reset: bool) -> _Opened:
     leading = np.shape(array)[:-1] if held.flattens else None
     if leading is not None:
         array = array.reshape(-1, array.shape[-1])
-    rows = _validated(estimator, array, reset, held.names is not None)
+    rows = _validated(estimator, array, reset, held.names is not None, all_finite)
     _learn_names(estimator, held.names, reset)
     return _Opened(rows, (len(rows),) if leading is None else leading, held.put_back)
 
@@ -176,11 +188,13 @@ def is_dask_array(X: Any) -> bool:
     return array is not None and isinstance(X, array.Array)
 
 
-def _validated(estimator: Any, X: Any, reset: bool, named: bool) -> npt.NDArray[Any]:
+def _validated(
+    estimator: Any, X: Any, reset: bool, named: bool, all_finite: bool
+) -> npt.NDArray[Any]:
     """Validate rows in memory; scikit-learn looks at the names itself, unless they came apart."""
     checks: dict[str, Any] = {
         "dtype": [np.float64, np.float32],
-        "ensure_all_finite": estimator.on_invalid != "mask",
+        "ensure_all_finite": all_finite and estimator.on_invalid != "mask",
         "ensure_min_samples": 2 if reset else 1,
     }
     if not named:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import bench_em_step, bench_passes, bench_starts, collect
+from benchmarks import bench_compression, bench_em_step, bench_passes, bench_starts, collect
 from benchmarks.output import RESULTS
 
 
@@ -45,9 +45,15 @@ def test_ways_to_start_are_compared(tmp_path):
     result = json.loads((tmp_path / "starts.json").read_text())
     ways = result["data"][0]["ways"]
     assert set(ways) == {way.name for way in bench_starts.WAYS}
-    assert min(each["below_best"] for each in ways.values()) == 0.0
+    assert bench_starts.DEFAULT in bench_starts.WAYS
+    sound = [each for each in ways.values() if each["below_best"] is not None]
+    assert min(each["below_best"] for each in sound) == 0.0
+    assert all((each["below_best"] is None) == (each["at_floor"] == 1.0) for each in ways.values())
+    # What is drawn more often costs more EM steps; what is improved, more than what is not.
+    steps = [ways[name]["steps"] for name in ("1 x kmeans", "4 x kmeans", "10 x kmeans")]
+    assert 0 < steps[0] < steps[1] < steps[2]
     improved = ways["4 x kmeans, splits and merges of 2"]
-    assert improved["below_best"] <= ways["4 x kmeans"]["below_best"]
+    assert improved["steps"] > steps[1]
     assert "toy run" in (tmp_path / "starts.md").read_text()
 
 
@@ -60,6 +66,21 @@ def test_readings_are_counted_and_bars_are_kept_or_named(tmp_path):
     assert "toy run" in (tmp_path / "passes.md").read_text()
     each["readings"] = 7
     assert any("7 readings, 6 allowed" in words for words in bench_passes.missed(result))
+
+
+def test_a_compressed_fit_and_looked_up_labels_are_measured(tmp_path, capsys):
+    quick = ["--quick", "--repeats", "1"]
+    assert bench_compression.main([*quick, "--output", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "compression.json").read_text())
+    assert 8 * result["fit"]["distinct_rows"] <= result["fit"]["rows"] == 120_000
+    assert result["labels"]["different"] == 0
+    assert min(result[name]["ratio"] for name in ("fit", "labels")) > 0
+    assert "toy run" in (tmp_path / "compression.md").read_text()
+    assert (tmp_path / "compression.png").read_bytes().startswith(b"\x89PNG")
+    assert bench_compression.main([*quick, "--require", "1e9@labels"]) == 1
+    assert "below its bar: labels" in capsys.readouterr().err
+    assert bench_compression.main([*quick, "--require", "1@speed"]) == 2
+    assert "allowed is RATIO@fit" in capsys.readouterr().err
 
 
 def test_a_missed_bar_or_a_case_not_measured_ends_with_an_error(capsys):

@@ -18,14 +18,15 @@ from pipelines.cluster_table import draw_table
 FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.y*ml"))
 
 
-def picture(path):
-    """Write zeros in the shape, chunks and type of the picture; return the number of pixels."""
-    shape, chunks = (2700, 5400, 3), (512, 1024, 3)
-    array = create_array(
-        str(path), shape=shape, chunks=chunks, dtype="u1", config={"write_empty_chunks": True}
-    )
-    array[...] = 0
-    return shape[0] * shape[1]
+def picture(*shape):
+    """Return what writes zeros in the shape and chunks of a picture, and its number of pixels."""
+
+    def write(path):
+        options = {"chunks": (512, 1024, 3), "dtype": "u1", "config": {"write_empty_chunks": True}}
+        create_array(str(path), shape=(*shape, 3), **options)[...] = 0
+        return shape[0] * shape[1]
+
+    return write
 
 
 def table(path):
@@ -34,7 +35,12 @@ def table(path):
 
 
 #: What a configuration reads: called with its path, each returns the number of rows.
-INPUTS = {"blue-marble": picture, "select-components": picture, "table": table}
+INPUTS = {
+    "blue-marble": picture(2700, 5400),
+    "shaded-relief": picture(5400, 10800),
+    "select-components": picture(2700, 5400),
+    "table": table,
+}
 
 
 def test_the_files_are_found():

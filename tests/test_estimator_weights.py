@@ -58,14 +58,36 @@ def test_integer_weights_are_repeated_rows_and_zero_is_none(covariance_type, for
         assert ask(given_X, sample_weight=given_w) == pytest.approx(ask(repeated), rel=1e-11)
 
 
-def test_a_row_of_weight_zero_may_hold_anything():
-    X, start = problem()
+@pytest.mark.parametrize("as_dask", [False, True], ids=["rows", "dask"])
+@pytest.mark.parametrize("covariance_type", FAMILIES)
+def test_a_row_of_weight_zero_may_hold_anything(covariance_type, as_dask):
+    X, start = problem(covariance_type)
     w = np.ones(len(X))
     w[::9] = 0.0
     broken = X.copy()
     broken[::9] = np.nan
-    found = after_steps(start, da.from_array(broken, chunks=(100, 3)), w)
-    assert_same_fit(found, after_steps(start, X[w > 0]))
+    given_X = da.from_array(broken, chunks=(100, 3)) if as_dask else broken
+    found, kept = after_steps(start, given_X, w), X[w > 0]
+    assert_same_fit(found, after_steps(start, kept))
+    for ask in (found.score, found.bic, found.aic, found.icl):
+        assert ask(given_X, sample_weight=w) == pytest.approx(ask(kept), rel=1e-12)
+        with pytest.raises(ValueError, match="NaN"):
+            ask(given_X)
+    w[0] = 1e-300
+    for ask in (GaussianMixture(3).fit, found.score):
+        with pytest.raises(ValueError, match="NaN"):
+            ask(given_X, sample_weight=w)
+
+
+@pytest.mark.parametrize("init_params", ["kmeans", "k-means++", "random", "random_from_data"])
+def test_rows_of_weight_zero_change_no_start(init_params):
+    X, _ = problem()
+    w = np.ones(len(X))
+    w[::9] = 0.0
+    known = {"init_params": init_params, "random_state": 0, "max_iter": 200}
+    found = GaussianMixture(3, **known).fit(X, sample_weight=w)
+    expected = GaussianMixture(3, **known).fit(X[w > 0], sample_weight=w[w > 0])
+    np.testing.assert_array_equal(found.means_, expected.means_)
 
 
 @pytest.mark.parametrize("as_dask", [False, True], ids=["rows", "dask"])

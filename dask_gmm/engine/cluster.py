@@ -1,4 +1,7 @@
-"""Where tasks run: a local cluster of worker processes, or threads of this one."""
+"""Where tasks run on this machine: worker processes, or threads of this one.
+
+Workers elsewhere are in :mod:`dask_gmm.engine.remote`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import logging
 import logging.config
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -28,11 +31,13 @@ WORKER_ENVIRONMENT = {
 SETTINGS = {
     "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
     "distributed.scheduler.worker-ttl": "60s",
-    # Nannies start a dead worker again, but give up when it dies while it starts.
-    "distributed.scheduler.no-workers-timeout": "30s",
     # The sample, or the parameters of many components, travel in the graph once per pass.
     "distributed.admin.large-graph-warning-threshold": "1GB",
 }
+
+
+#: Nannies start a dead worker again, but give up when it dies while it starts.
+NO_WORKERS_TIMEOUT = {"distributed.scheduler.no-workers-timeout": "30s"}
 
 
 @dataclass(frozen=True)
@@ -43,38 +48,48 @@ class Workers:
     ----------
     scheduler : object
         As ``dask.compute`` takes it.
+    memory_limit : int or None
+        Bytes that the smallest worker may hold, where this became known only when they stood ready.
+    threads : int
+        Tasks at a time in one worker, likewise.
     """
 
     scheduler: Any
+    memory_limit: int | None = None
+    threads: int = 1
 
 
 @contextmanager
 def local_workers(
-    n_workers: int,
+    n_workers: int | None,
     threads_per_worker: int,
     memory_limit: int | None,
     log_settings: dict[str, Any] | None = None,
+    adapt: dict[str, int] | None = None,
 ) -> Iterator[Workers]:
     """Start worker processes on this machine, listening on the loopback interface only.
 
     Parameters
     ----------
-    n_workers, threads_per_worker : int
+    n_workers : int or None
+        None: see :func:`fitting_workers`.
+    threads_per_worker : int
     memory_limit : int or None
         Bytes per worker.
     log_settings : dict, optional
         What ``logging.config.dictConfig`` takes: where Dask's log lines go, those of the worker
         processes included. Without it they go to stderr as Dask formats them.
+    adapt : dict of str to int, optional
+        The ``minimum`` and ``maximum`` number of workers, instead of a fixed one.
     """
     from distributed import Client, LocalCluster
 
-    _apply(log_settings)
+    if adapt is not None:
+        n_workers = adapt["minimum"]
     with (
-        _environment_kept(),
-        _loop_without_interrupts() as loop,
-        dask.config.set({**SETTINGS, CONFIG_KEY: log_settings}),
+        surroundings(log_settings, NO_WORKERS_TIMEOUT) as loop,
         LocalCluster(
-            n_workers=n_workers,
+            n_workers=n_workers or fitting_workers(threads_per_worker, memory_limit),
             threads_per_worker=threads_per_worker,
             memory_limit=memory_limit,
             processes=True,
@@ -87,17 +102,46 @@ def local_workers(
         Client(cluster, set_as_default=False) as client,
     ):
         # Once more: silence_logs has raised the level of every handler it found.
-        _apply(log_settings)
+        apply_logging(log_settings)
+        if adapt is not None:
+            cluster.adapt(**adapt)
         yield Workers(client)
 
 
+def fitting_workers(threads_per_worker: int, memory_limit: int | None) -> int:
+    """Return the number of workers that keep busy the cores this process may use.
+
+    Fewer where their limits together would exceed the memory; at least one.
+    """
+    from dask.system import CPU_COUNT
+    from distributed.system import MEMORY_LIMIT
+
+    n = max(1, CPU_COUNT // threads_per_worker)
+    return n if memory_limit is None else max(1, min(n, MEMORY_LIMIT // memory_limit))
+
+
 @contextmanager
-def thread_workers(n_threads: int) -> Iterator[Workers]:
-    """Use threads of this process; they do not keep it alive when it is told to end."""
+def thread_workers(n_threads: int | None) -> Iterator[Workers]:
+    """Use threads of this process (None: one per core); they end when it is told to end."""
+    n_threads = n_threads or fitting_workers(1, None)
     # concurrent.futures would wait for its threads, and so for whole leaves, before the process
     # ends; these are daemons.
     with ThreadPool(n_threads) as pool, dask.config.set(pool=pool):
         yield Workers("threads")
+
+
+@contextmanager
+def surroundings(
+    log_settings: dict[str, Any] | None, settings: Mapping[str, Any] | None = None
+) -> Iterator[Any]:
+    """Yield the event loop for a cluster and its client, with Dask's settings and logs as ours."""
+    apply_logging(log_settings)
+    with (
+        _environment_kept(),
+        _loop_without_interrupts() as loop,
+        dask.config.set({**SETTINGS, **(settings or {}), CONFIG_KEY: log_settings}),
+    ):
+        yield loop
 
 
 @contextmanager
@@ -139,6 +183,7 @@ def _environment_kept() -> Iterator[None]:
         os.environ.update(before)
 
 
-def _apply(log_settings: dict[str, Any] | None) -> None:
+def apply_logging(log_settings: dict[str, Any] | None) -> None:
+    """Send log lines where ``log_settings`` say, if they say anything."""
     if log_settings is not None:
         logging.config.dictConfig(log_settings)

@@ -12,4 +12,6 @@ race          several fits that share their readings
 sample        several starts, each fitted on the survey's sample
 candidates    families, numbers of components and seeds, from the sample to a table of fits
 selection     which of them to keep
+compression   distinct rows in the place of all rows, where they repeat
+reseed        a component that lost its rows is put where it gains most
 """

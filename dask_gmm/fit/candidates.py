@@ -14,6 +14,7 @@ import numpy as np
 from dask_gmm.fit.loop import Rules, Solution
 from dask_gmm.fit.race import Entry, RaceObserver, run_race
 from dask_gmm.fit.readings import Readings, expectations_over
+from dask_gmm.fit.reseed import Reseeding
 from dask_gmm.fit.sample import FittedStart, StartPlan, fit_start
 from dask_gmm.fit.selection import Assessed
 from dask_gmm.fit.split_merge import split_and_merge
@@ -124,7 +125,13 @@ def race(
         Entry(
             each.kind,
             each.fitted.final.parameters,
-            Rules(each.plan.floor, stopping(each.plan), max_iter, each.plan.accelerate),
+            Rules(
+                each.plan.floor,
+                stopping(each.plan),
+                max_iter,
+                each.plan.accelerate,
+                Reseeding(Rows(seen.sample.rows, seen.sample.weights), frame, each.plan.floor),
+            ),
         )
         for each in contenders
     ]

@@ -7,12 +7,12 @@ them together for one fit; :mod:`dask_gmm.fit.race` for several that share their
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeAlias
 
-from dask_gmm.fit.acceleration import extrapolated
+from dask_gmm.fit.acceleration import Memory, extrapolated
 from dask_gmm.fit.state import State
 from dask_gmm.fit.stopping import StoppingRule
 from dask_gmm.mixture.arrays import Array
@@ -23,9 +23,12 @@ from dask_gmm.mixture.statistics import (
     m_step,
     narrow_components,
 )
+from dask_gmm.mixture.status import component_status, rounded_components
 
 #: From parameters to the completed sufficient statistics of all rows: one reading of the data.
 Expectation: TypeAlias = Callable[[Parameters], SufficientStatistics]
+#: From parameters and their empty components to better ones, and which are no longer empty.
+Reseed: TypeAlias = Callable[[Parameters, Collection[int]], tuple[Parameters, frozenset[int]]]
 #: Called after every iteration with its number (from 1) and the mean log-likelihood before it.
 Observer: TypeAlias = Callable[[int, float], None]
 
@@ -43,12 +46,20 @@ class Rules:
         Evaluations at most, each of them a reading; 0 returns the start.
     accelerate : bool
         Whether steps may be extrapolated; see :mod:`dask_gmm.fit.acceleration`.
+    reseed : callable, optional
+        See :data:`Reseed`. A component that is found empty is tried once.
+
+    Notes
+    -----
+    A fit does not stop with a step that re-seeded a component, or whose covariances have lost
+    digits to where they were summed about, as long as ``max_iter`` allows one more.
     """
 
     floor: Array
     stopping: StoppingRule
     max_iter: int
     accelerate: bool = False
+    reseed: Reseed | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,8 @@ class Solution:
         In words.
     narrow : tuple of int
         Components as narrow as the floor: they describe it and not the data.
+    status : tuple of str
+        What was done about each component: :func:`dask_gmm.mixture.status.component_status`.
     refused : tuple of int
         Entries of the history (from 0) that were extrapolations, refused for a lower likelihood.
     step_gain : float or None
@@ -77,6 +90,7 @@ class Solution:
     converged: bool
     stopped_by: str
     narrow: tuple[int, ...]
+    status: tuple[str, ...] = ()
     refused: tuple[int, ...] = ()
     step_gain: float | None = None
 
@@ -128,10 +142,19 @@ def step(state: State, statistics: SufficientStatistics, rules: Rules) -> State:
     before = state.parameters
     state = replace(state, parameters=parameters, gains=(*state.gains, gain))
     reached = rules.stopping.reached(state.kept, state.gains)
-    if reached is not None:
-        return replace(state, converged=True, stopped_by=reached)
-    state = _limited(state, rules)
-    if not (state.running and rules.accelerate):
+    unfinished = reached is not None and bool(rounded_components(statistics, parameters))
+    if rules.reseed is not None and (lost := statistics.empty - state.tried):
+        parameters, found = rules.reseed(parameters, lost)
+        state = replace(
+            state,
+            parameters=parameters,
+            tried=state.tried | lost,
+            reseeded=state.reseeded | found,
+        )
+        if found:  # what led here tells nothing of where the new component leads
+            unfinished, before, state = True, parameters, replace(state, memory=Memory.empty())
+    state = _ended(state, statistics, reached, unfinished, rules)
+    if not (state.running and rules.accelerate) or before is parameters:
         return state
     proposed, memory = extrapolated(state.memory, before, parameters, rules.floor)
     return replace(state, parameters=proposed, memory=memory)
@@ -145,9 +168,28 @@ def solution(state: State, rules: Rules) -> Solution:
         converged=state.converged,
         stopped_by=state.stopped_by or "it was interrupted",
         narrow=narrow_components(state.parameters, rules.floor),
+        status=state.status
+        or component_status(state.parameters, rules.floor, None, state.reseeded),
         refused=state.refused,
         step_gain=state.gains[-1] if state.gains else None,
     )
+
+
+def _ended(
+    state: State,
+    statistics: SufficientStatistics,
+    reached: str | None,
+    unfinished: bool,
+    rules: Rules,
+) -> State:
+    """Return the state with its end, if this step was the last; an unfinished one goes on."""
+    limited = _limited(state, rules)
+    if reached is not None and (not unfinished or not limited.running):
+        limited = replace(state, converged=True, stopped_by=reached)
+    if limited.running:
+        return limited
+    status = component_status(state.parameters, rules.floor, statistics, state.reseeded)
+    return replace(limited, status=status)
 
 
 def _limited(state: State, rules: Rules) -> State:

@@ -1,7 +1,7 @@
 """What fitting asks of data: that a function can be mapped over it and the results added.
 
 The engine's passes are readings of data larger than memory; :class:`MemoryReadings` are readings of
-rows in memory. Both count.
+rows in memory. Both count. ``fit.compression`` has readings of distinct rows, which stand for all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ Result = TypeVar("Result")
 class Readings(Protocol):
     """Data that can be read again and again."""
 
-    n_passes: int
+    @property
+    def n_passes(self) -> int:
+        """Readings of the data so far."""
 
     def run(self, name: str, function: Callable[..., Result], *arguments: Any) -> Result:
         """Read once: add ``function(blocks, *arguments)`` over all parts of the data."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from dask_gmm.fit.loop import Rules, Solution, fit_em
 from dask_gmm.fit.readings import MemoryReadings, expectation_over
+from dask_gmm.fit.reseed import Reseeding
 from dask_gmm.fit.starts import start_responsibilities
 from dask_gmm.fit.stopping import Negligible
 from dask_gmm.mixture.arrays import Array
@@ -139,6 +140,7 @@ def fit_in_memory(start: Parameters, plan: StartPlan, rows: Rows) -> Solution:
             Negligible(moments.weight, n_parameters, TIGHTNESS, falls=3),
             plan.max_iter,
             plan.accelerate,
+            Reseeding(rows, plan.frame, plan.floor),
         ),
     )
 

@@ -33,6 +33,10 @@ class State:
         led to none.
     memory : Memory
         The acceleration's.
+    tried, reseeded : frozenset of int
+        Components that were found empty, and those of them that were put where they gain.
+    status : tuple of str
+        What was done about each component, known when the fit has ended.
     converged : bool
     stopped_by : str or None
         Why the fit has ended, in words; None while it goes on.
@@ -43,6 +47,9 @@ class State:
     refused: tuple[int, ...] = ()
     gains: tuple[float, ...] = ()
     memory: Memory = field(default_factory=Memory.empty)
+    tried: frozenset[int] = frozenset()
+    reseeded: frozenset[int] = frozenset()
+    status: tuple[str, ...] = ()
     converged: bool = False
     stopped_by: str | None = None
 
@@ -75,6 +82,9 @@ class State:
             "refused": list(self.refused),
             "refusals": self.memory.refused,
             "wait": self.memory.wait,
+            "tried": sorted(self.tried),
+            "reseeded": sorted(self.reseeded),
+            "status": list(self.status),
             "converged": self.converged,
             "stopped_by": self.stopped_by,
         }
@@ -95,6 +105,9 @@ class State:
             tuple(values["refused"]),
             tuple(arrays["gains"].tolist()),
             Memory(points, images, fallback, values["refusals"], values["wait"]),
+            frozenset(values["tried"]),
+            frozenset(values["reseeded"]),
+            tuple(values["status"]),
             values["converged"],
             values["stopped_by"],
         )

@@ -64,7 +64,7 @@ class Score:
     weight : float
         Sum of the weights of the rows that take part.
     n_invalid : int
-        Rows that do not.
+        Rows that do not, and have a weight: one of weight zero is absent, whatever it holds.
     """
 
     log_likelihood: float = 0.0
@@ -120,11 +120,14 @@ def score(blocks: Iterable[RowBlock], parameters: Parameters) -> Score:
         for start, stop in kernel.micro_blocks(block, work):
             kernel.log_joint(work)
             log_density = kernel.softmax(work, entropy=True) + kernel.shared_quadratic(work)
+            invalid = ~work.valid[: stop - start]
+            if block.weights is not None:
+                invalid &= block.weights[start:stop] != 0.0
             total = total + Score(
                 float(log_density @ work.w),
                 float(_entropy(work) @ work.w),
                 float(work.w.sum()),
-                stop - start - int(work.valid[: stop - start].sum()),
+                int(invalid.sum()),
             )
     return total
 

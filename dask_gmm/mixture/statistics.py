@@ -76,6 +76,11 @@ class SufficientStatistics:
         """Log-likelihood in nats per row."""
         return self.log_likelihood / self.weight
 
+    @property
+    def empty(self) -> frozenset[int]:
+        """Components that no row belongs to."""
+        return frozenset(int(k) for k in np.flatnonzero(self.N < EMPTY))
+
     @classmethod
     def of_responsibilities(
         cls, X: AnyArray, R: Array, family: Family, *, frame: Frame
@@ -153,7 +158,13 @@ def m_step(
         if not family.shares_scatter:
             keep = empty.reshape(-1, *[1] * (covariances.ndim - 1))
             covariances = np.where(keep, previous.covariances, covariances)
-    weights = N / N.sum()
+    return sound_parameters(family, N / N.sum(), means, covariances)
+
+
+def sound_parameters(
+    family: Family, weights: Array, means: Array, covariances: Array
+) -> Parameters:
+    """Return parameters whose covariances have a Cholesky factor: the nearest that have one."""
     try:
         parameters = Parameters.of(family, weights, means, covariances)
         if parameters.variances.min() >= LEAST_VARIANCE:

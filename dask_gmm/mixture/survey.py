@@ -3,86 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from dask_gmm.mixture.arrays import Array
-from dask_gmm.mixture.frame import NARROWEST, Frame
+from dask_gmm.mixture.counting import Counter
+from dask_gmm.mixture.counts import Counts
+from dask_gmm.mixture.hashing import row_hashes
 from dask_gmm.mixture.kernel import check_finite
+from dask_gmm.mixture.moments import BLOCK, Moments
 from dask_gmm.mixture.rows import RowBlock
-
-#: Rows that are looked at together: small enough for the cache, large enough for NumPy.
-_BLOCK = 16_384
-
-
-@dataclass(frozen=True, eq=False)
-class Moments:
-    """Weight, mean and scatter about the mean: a monoid under Chan's merge.
-
-    T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating formulae and a pairwise algorithm for
-    computing sample variances", COMPSTAT 1982.
-
-    Attributes
-    ----------
-    weight : float
-    mean : (D,)
-    scatter : (D, D)
-        Sum of w (x - mean)(x - mean)^T.
-    low, high : (D,)
-        Extrema; +inf and -inf where there are no rows.
-    """
-
-    weight: float
-    mean: Array
-    scatter: Array
-    low: Array
-    high: Array
-
-    @classmethod
-    def zero(cls, D: int) -> Moments:
-        """Return the moments of no rows."""
-        return cls(0.0, np.zeros(D), np.zeros((D, D)), np.full(D, np.inf), np.full(D, -np.inf))
-
-    @classmethod
-    def of(cls, x: Array, w: Array) -> Moments:
-        """Take the moments of columns x (D, n), n >= 1, all finite, with weights w (n,)."""
-        weight = float(w.sum())
-        # Differences to one of the rows first: a mean of raw values rounds at their magnitude.
-        pivot = x[:, :1]
-        d = x - pivot
-        step = (d @ w / weight)[:, None]
-        d -= step
-        scatter = (d * w) @ d.T
-        return cls(weight, (pivot + step)[:, 0], scatter, x.min(axis=1), x.max(axis=1))
-
-    def __add__(self, other: Moments) -> Moments:
-        if not other.weight or not self.weight:
-            return self if self.weight else other
-        weight = self.weight + other.weight
-        step = other.mean - self.mean
-        share = other.weight / weight
-        return Moments(
-            weight,
-            self.mean + share * step,
-            self.scatter + other.scatter + (self.weight * share) * np.outer(step, step),
-            np.minimum(self.low, other.low),
-            np.maximum(self.high, other.high),
-        )
-
-    @property
-    def deviations(self) -> Array:
-        """Standard deviations (D,); 1 for a constant feature, which nothing can scale."""
-        variance = np.diagonal(self.scatter) / self.weight
-        constant = (self.low == self.high) | ~(variance > NARROWEST**2)
-        return np.sqrt(np.where(constant, 1.0, variance))
-
-    def total_scatter(self, frame: Frame) -> Array:
-        """Return the sum of w x x^T (D, D) about the origin of ``frame``, in its coordinates."""
-        offset = (self.mean - frame.shift) / frame.scale
-        about_mean = self.scatter / np.outer(frame.scale, frame.scale)
-        return np.asarray(about_mean + self.weight * np.outer(offset, offset))
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +90,8 @@ class Survey:
         Global index of the first of these.
     moments : Moments
     sample : Sample
+    counts : Counts
+        The distinct rows, if they were asked for and are not too many.
     """
 
     n_rows: int
@@ -167,11 +101,13 @@ class Survey:
     moments: Moments
     sample: Sample
     n_nodata: int = 0
+    counts: Counts = field(default_factory=lambda: Counts(0))
 
     @classmethod
-    def zero(cls, capacity: int, D: int) -> Survey:
+    def zero(cls, capacity: int, D: int, most_distinct: int = 0) -> Survey:
         """Return the survey of no rows."""
-        return cls(0, 0, 0, None, Moments.zero(D), Sample.zero(capacity, D))
+        sample = Sample.zero(capacity, D)
+        return cls(0, 0, 0, None, Moments.zero(D), sample, counts=Counts(most_distinct))
 
     def __add__(self, other: Survey) -> Survey:
         return Survey(
@@ -182,6 +118,7 @@ class Survey:
             self.moments + other.moments,
             self.sample + other.sample,
             self.n_nodata + other.n_nodata,
+            self.counts + other.counts,
         )
 
     @property
@@ -203,12 +140,15 @@ class SurveyPlan:
     n_rows : int, optional
         Rows there are. When known, hashes above four times the expected largest are not looked at,
         so that a leaf hands on few rows; the sample is smaller where most rows are masked.
+    most_distinct : int
+        Distinct rows that are counted at most; 0: they are not counted.
     """
 
     n_features: int
     capacity: int
     seed: int
     n_rows: int | None = None
+    most_distinct: int = 0
 
     @property
     def ceiling(self) -> np.uint64:
@@ -225,14 +165,17 @@ def survey(blocks: Iterable[RowBlock], plan: SurveyPlan) -> Survey:
     blocks : iterable of RowBlock
     plan : SurveyPlan
     """
-    total = Survey.zero(plan.capacity, plan.n_features)
+    counter = Counter(plan.most_distinct, plan.n_features)
+    total = Survey.zero(plan.capacity, plan.n_features, plan.most_distinct)
     for block in blocks:
         index = block.row_index()
         total = replace(total, n_nodata=total.n_nodata + block.n_nodata)
-        for start in range(0, len(block.values), _BLOCK):
-            here = slice(start, start + _BLOCK)
-            total = total + _surveyed(block, here, index[here], plan, total.sample.threshold)
-    return total
+        for start in range(0, len(block.values), BLOCK):
+            here = slice(start, start + BLOCK)
+            threshold = total.sample.threshold
+            total = total + _surveyed(block, here, index[here], plan, threshold, counter)
+    counts = counter.finished()
+    return replace(total, moments=total.moments + counter.moments, counts=counts)
 
 
 def _surveyed(
@@ -241,48 +184,44 @@ def _surveyed(
     index: npt.NDArray[np.uint64],
     plan: SurveyPlan,
     threshold: np.uint64,
+    counter: Counter,
 ) -> Survey:
-    """Survey some rows of a block; rows whose hash is not below ``threshold`` are not sampled."""
-    x = np.ascontiguousarray(block.values[here].T, dtype=np.float64)
-    n = x.shape[1]
+    """Survey some rows of a block; rows whose hash is not below ``threshold`` are not sampled.
+
+    What is counted has its moments taken from its distinct rows, by the counter.
+    """
+    values = block.values[here]
+    n = len(values)
     taken = np.ones(n, bool) if block.valid is None else np.array(block.valid[here], bool)
-    w = np.ones(n) if block.weights is None else np.array(block.weights[here], np.float64)
-    taken &= w > 0
-    finite = taken.copy()
-    check_finite(x, finite)
+    w = None if block.weights is None else np.array(block.weights[here], np.float64)
+    if w is not None:
+        taken &= w > 0
+    finite, x = taken.copy(), None
+    if values.dtype.kind not in "biu":
+        x = np.ascontiguousarray(values.T, dtype=np.float64)
+        check_finite(x, finite)
     n_taken, n_finite = int(taken.sum()), int(finite.sum())
     first_invalid = int(index[taken & ~finite][0]) if n_finite < n_taken else None
     if n_finite < n:
-        x, w, index = x[:, finite], w[finite], index[finite]
+        values, w, index = values[finite], None if w is None else w[finite], index[finite]
+        x = None if x is None else x[:, finite]
     moments, sample = Moments.zero(plan.n_features), Sample.zero(plan.capacity, plan.n_features)
     if n_finite:
-        moments = Moments.of(x, w)
+        if counter.counting:
+            counter.add(values, w)
+        else:
+            x = np.ascontiguousarray(values.T, dtype=np.float64) if x is None else x
+            moments = Moments.of(x, np.ones(n_finite) if w is None else w)
         hashes = row_hashes(index, plan.seed)
-        enter = (hashes < threshold) & (hashes <= plan.ceiling)
-        sample = sample.merged(hashes[enter], x[:, enter].T, w[enter])
-    return Survey(n, n - n_taken, n_taken - n_finite, first_invalid, moments, sample)
+        enter = np.flatnonzero((hashes < threshold) & (hashes <= plan.ceiling))
+        weights = np.ones(len(enter)) if w is None else w[enter]
+        sample = sample.merged(hashes[enter], values[enter].astype(np.float64), weights)
+    none = Counts(plan.most_distinct)
+    return Survey(n, n - n_taken, n_taken - n_finite, first_invalid, moments, sample, counts=none)
 
 
 def _first(a: int | None, b: int | None) -> int | None:
     return a if b is None else b if a is None else min(a, b)
-
-
-def row_hashes(index: npt.NDArray[np.uint64], seed: int) -> npt.NDArray[np.uint64]:
-    """Hash global row indices (n,) with ``seed``: the finaliser of SplitMix64, twice.
-
-    G. L. Steele, D. Lea, C. H. Flood, "Fast splittable pseudorandom number generators",
-    OOPSLA 2014. The map is a bijection of the index for every seed: no two rows share a hash.
-    """
-    key = _mixed(np.array([seed & 0xFFFF_FFFF_FFFF_FFFF], dtype=np.uint64))
-    return _mixed(_mixed(index.astype(np.uint64, copy=False)) ^ key)
-
-
-def _mixed(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    with np.errstate(over="ignore"):
-        z = z + np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
 
 
 def sample_capacity(n_parameters: int, D: int) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from dask_gmm.engine.passes import Passes
+from dask_gmm.engine.passes import Passes, one_blas_thread
 from dask_gmm.errors import ConfigurationError
+from dask_gmm.fit.compression import readings_for_fit
 from dask_gmm.run.clock import Clock
 from dask_gmm.run.config import Config
 from dask_gmm.run.job import plan_configured
@@ -33,16 +34,17 @@ def select_configured(config: Config, log_settings: dict[str, Any] | None = None
             "nothing to choose from; give a list, such as --set model.n_components=[2,3,4]"
         )
     job, clock = plan_configured(config), Clock()
-    job.plan.require_fit()
     with start_workers(config, log_settings) as workers:
+        job.plan.on(workers.memory_limit, workers.threads).require_fit()
         passes = Passes.over_source(job.source, job.plan.leaves, workers.scheduler)
         with clock.step("survey"):
             seen = survey_stage(config, job.source, job.plan, passes)
         with clock.step("starts on the sample"):
             started = start_stage(config, job.source, passes, seen)
-        with clock.step("EM over all rows, and what it has led to"):
-            finishers = fit_stage(config, passes, seen, started, clock.reading)
-            selected = select_stage(config, passes, seen, finishers)
+        with clock.step("EM and what it has led to"), one_blas_thread():
+            rows = readings_for_fit(seen, passes)
+            finishers = fit_stage(config, rows, seen, started, clock.reading)
+            selected = select_stage(config, rows, seen, finishers)
     compared = selection_of(config, selected)
     assert compared is not None
     return {**compared, "passes": passes.n_passes}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import traceback
 
-from dask_gmm.errors import DaskGmmError, RunFailedError, TemporaryFailureError
+from dask_gmm.errors import ConfigurationError, DaskGmmError, RunFailedError, TemporaryFailureError
 
 _LOST = ("FutureCancelledError", "CommClosedError", "CancelledError", "ClosedClientError")
 
@@ -17,6 +17,11 @@ def explained(error: BaseException) -> DaskGmmError | None:
         return RunFailedError(
             f"the task {getattr(error, 'task', '?')} ended its worker process again and again; it "
             "may need more memory than cluster.memory_limit allows"
+        )
+    if isinstance(error, ModuleNotFoundError) and str(error.name).startswith("dask_gmm"):
+        return ConfigurationError(
+            f"a worker has no dask-gmm, or another version ({error}); install the same version on "
+            "scheduler and workers: pip install dask-gmm"
         )
     if kind in ("NoWorkerError", "NoValidWorkerError"):
         return TemporaryFailureError(

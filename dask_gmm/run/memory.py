@@ -14,7 +14,10 @@ import numpy as np
 from dask_gmm.data.sinks import JOINED_ROWS
 from dask_gmm.engine.leaves import FAN_IN
 from dask_gmm.mixture.blocking import several_bytes, workspace_bytes
+from dask_gmm.mixture.counting import counter_bytes
+from dask_gmm.mixture.counts import counted_bytes
 from dask_gmm.mixture.families import Family
+from dask_gmm.mixture.lookup import LARGEST_TABLE, finder_bytes, look_up_bytes
 from dask_gmm.run.forms import forms
 from dask_gmm.run.quicklook import MAX_FEATURES, MAX_SIDE
 from dask_gmm.run.segment import ROWS
@@ -60,6 +63,8 @@ class Load:
         Tasks at a time in one worker.
     beside_bytes : int
         What reading the largest cell takes beyond its rows: masks, weights, columns not asked for.
+    most_distinct : int
+        Distinct rows that are counted at most.
     """
 
     rows: int
@@ -79,6 +84,7 @@ class Load:
     outputs: tuple[str, ...]
     threads: int
     beside_bytes: int = 0
+    most_distinct: int = 0
 
     @property
     def worker_bytes(self) -> int:
@@ -121,8 +127,15 @@ class Load:
 
     @property
     def _survey(self) -> int:
-        """Two arrays of row numbers; the sample so far, merged, and in order."""
-        return self._reading + 16 * self.rows + 3 * self._sample
+        """Two arrays of row numbers; the sample so far, merged, and in order; the counts."""
+        # A leaf has several cells only as far as they are small: see engine.leaves.
+        leaf = max(self.rows, -(-2 * self.n_rows // self.n_leaves))
+        counting = counter_bytes(self._width, leaf, self.most_distinct)
+        return self._reading + 16 * self.rows + 3 * self._sample + counting
+
+    @property
+    def _width(self) -> int:
+        return self.n_features * self.itemsize
 
     @property
     def _start(self) -> int:
@@ -146,7 +159,15 @@ class Load:
         if self.read_ahead:
             cells = self._reading
         work = workspace_bytes(self.family, K, self.n_features)
-        return cells + self.rows * (sum(held) + encoded) + slices + work
+        return cells + self.rows * (sum(held) + encoded) + slices + work + self._look_up
+
+    @property
+    def _look_up(self) -> int:
+        """Return the table of distinct rows as sent and as used, and what finds places in it."""
+        if not self.most_distinct:
+            return 0
+        table = min(LARGEST_TABLE, look_up_bytes(self.most_distinct, self.n_components))
+        return 2 * table + finder_bytes(self.most_distinct, self._width)
 
     @property
     def _joining(self) -> int:
@@ -164,7 +185,13 @@ class Load:
         statistics = (min(self.n_leaves, FAN_IN) + 2) * self._statistics
         shown = min(self.n_features, MAX_FEATURES) * self.itemsize + 8
         picture = min(MAX_SIDE**2, self.n_rows) * shown if self.pictured else 0
-        return max(samples, statistics, picture)
+        counts = (min(self.n_leaves, FAN_IN) + 2) * self.most_distinct * counted_bytes(self._width)
+        return max(samples + counts, statistics, picture)
+
+
+def fits(load: Load, memory_limit: int | None) -> bool:
+    """Tell whether a worker with so much memory can hold its part."""
+    return memory_limit is None or load.worker_bytes <= USABLE * memory_limit
 
 
 def _row_bytes(names: Iterable[str], K: int) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from dask_gmm.engine.leaves import cut_leaves
 from dask_gmm.errors import ConfigurationError
 from dask_gmm.mixture.families import Family, family
 from dask_gmm.mixture.survey import sample_capacity
+from dask_gmm.run.compression import CompressionPlan, plan_compression
 from dask_gmm.run.config import Config
-from dask_gmm.run.memory import PROCESS_BYTES, USABLE, Load
+from dask_gmm.run.memory import PROCESS_BYTES, USABLE, Load, fits
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class RunPlan:
         What decides how much memory a worker needs.
     memory_limit : int or None
         What a worker may hold.
+    compression : CompressionPlan
+        Whether rows are counted.
     """
 
     manifest: InputManifest
@@ -44,11 +47,12 @@ class RunPlan:
     sample_rows: int
     load: Load
     memory_limit: int | None
+    compression: CompressionPlan
 
     @property
     def fits(self) -> bool:
         """Tell whether a worker can hold its part."""
-        return self._fits(self.load)
+        return fits(self.load, self.memory_limit)
 
     def to_json(self) -> dict[str, Any]:
         """Return the numbers as JSON values."""
@@ -63,10 +67,17 @@ class RunPlan:
             "stored_bytes": m.stored_bytes,
             "decoded_bytes_per_pass": m.decoded_bytes,
             "sample_rows": self.sample_rows,
+            "count_compression": self.compression.sentence(),
             "worker_bytes": self.load.worker_bytes,
             "worker_memory_limit": self.memory_limit,
             "fits": self.fits,
         }
+
+    def on(self, memory_limit: int | None, threads: int) -> RunPlan:
+        """Return the plan for workers whose size became known when they stood ready."""
+        if memory_limit is None:
+            return self
+        return replace(self, memory_limit=memory_limit, load=replace(self.load, threads=threads))
 
     def require_fit(self) -> None:
         """Refuse a run that a worker could not hold, with the numbers that would do.
@@ -93,15 +104,13 @@ class RunPlan:
             text += f", or store the input in chunks of at most {rows:,} rows"
         raise ConfigurationError(text)
 
-    def _fits(self, load: Load) -> bool:
-        return self.memory_limit is None or load.worker_bytes <= USABLE * self.memory_limit
-
     def _fitting_rows(self) -> int:
         """Return the largest number of rows in a chunk that would fit, 0 if none does."""
         low, high = 0, self.load.rows
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if self._fits(self.load.with_rows(middle)) else (low, middle)
+            fit = fits(self.load.with_rows(middle), self.memory_limit)
+            low, high = (middle, high) if fit else (low, middle)
         return low
 
 
@@ -135,17 +144,20 @@ def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan
         n_components=K,
         together=kinds * config.model.n_init,
         outputs=tuple(config.outputs.written()),
-        threads=cluster.threads_per_worker,
+        threads=cluster.tasks_per_worker,
         beside_bytes=source.beside_bytes,
     )
+    memory_limit = cluster.memory_per_worker
+    compression = plan_compression(config.fit.compress, source.dtype, load, memory_limit)
     return RunPlan(
         manifest=manifest,
         leaves=leaves,
         n_rows=load.n_rows,
         n_features=D,
         sample_rows=load.sample_rows,
-        load=load,
-        memory_limit=cluster.memory_limit if cluster.kind == "local" else None,
+        load=replace(load, most_distinct=compression.most_distinct),
+        memory_limit=memory_limit,
+        compression=compression,
     )
 
 

@@ -20,6 +20,7 @@ from dask_gmm.fit.stopping import predicted_gain
 from dask_gmm.model_file import Model
 from dask_gmm.run.outputs import describe_outputs
 from dask_gmm.run.segment import Segmented
+from dask_gmm.run.stages import class_status
 
 if TYPE_CHECKING:
     from dask_gmm.run.clock import Clock
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
     from dask_gmm.run.stages import Selected
     from dask_gmm.run.work import Findings
 
+#: What a reader should know of a class with one of these words in its status.
+_STATES = {
+    "empty": "no row belongs to it; there are more classes than the data can tell apart",
+    "re-seeded": "it lost its rows during the fit, and was put among those explained worst",
+    "rounded": "the last step left its covariance inexact, and one more would mend it",
+}
 _PACKAGES = (
     "numpy",
     "scipy",
@@ -58,7 +65,7 @@ def manifest_of(job: Job, found: Findings, clock: Clock) -> dict[str, Any]:
         "configuration": config.redacted(),
         "inputs": [_shown_input(job)],
         "feature_names": None if names is None else list(names),
-        "cluster": config.cluster.model_dump(mode="json"),
+        "cluster": config.redacted()["cluster"],
         "environment": environment(),
         "rows": {
             "total": seen.n_rows,
@@ -140,6 +147,7 @@ def _classes(found: Findings) -> list[dict[str, Any]]:
     """Return the table of classes, label 1 first."""
     mixture = found.mixture
     deviations = np.sqrt(mixture.variances)
+    status = class_status(found.selected)
     return [
         {
             "label": k + 1,
@@ -148,6 +156,7 @@ def _classes(found: Findings) -> list[dict[str, Any]]:
             "std": deviations[k].tolist(),
             "rows": int(found.segmented.class_rows[k + 1]),
             "at_floor": k + 1 in found.narrow,
+            "status": status[k],
         }
         for k in range(mixture.K)
     ]
@@ -187,6 +196,7 @@ def _fit_summary(found: Findings) -> dict[str, Any]:
         "stopped_by": solution.stopped_by,
         "n_iter": solution.n_iter,
         "refused": len(solution.refused),
+        "compression": found.compression,
         "predicted_gain": None if gain is None else gain * found.seen.moments.weight,
         "heldout": _heldout(found),
         "passes": {**found.passes, "total": sum(found.passes.values())},
@@ -257,6 +267,13 @@ def _warnings(job: Job, found: Findings) -> list[str]:
             "repeated value and the floor, not a spread of data, and likelihood, AIC and BIC "
             "measure the floor with it."
         )
+    status = class_status(found.selected)
+    said += [
+        f"Class {label}: {said_of}."
+        for label, state in enumerate(status, start=1)
+        for word, said_of in _STATES.items()
+        if word in state
+    ]
     if solution.falls:
         said.append(
             f"The likelihood fell before iteration{'s' if len(solution.falls) > 1 else ''} "

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from dask_gmm.data.sinks import Sink
 from dask_gmm.engine.reading import Cell
 from dask_gmm.mixture.kernel import Kernel
+from dask_gmm.mixture.lookup import LookUp
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.prediction import Wanted, predict
 from dask_gmm.mixture.rows import Rows
@@ -34,11 +35,14 @@ class Segmentation:
         Where each output goes, by its name in the configuration.
     quicklook : QuicklookPlan or None
         Which pixels make the report's picture.
+    look_up : LookUp or None
+        What is said of the distinct rows, of which then nothing is computed again.
     """
 
     parameters: Parameters
     sinks: Mapping[str, Sink]
     quicklook: QuicklookPlan | None
+    look_up: LookUp | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ def _segmented(cell: Cell, kernel: Kernel, job: Segmentation) -> Segmented:
             None if cell.weights is None else cell.weights[here],
             None if cell.valid is None else cell.valid[here],
         )
-        counted, results = _predicted(rows, kernel, "probabilities" in job.sinks)
+        counted, results = _predicted(rows, kernel, job)
         total = total + counted
         for name, values in whole.items():
             values[here] = results[name]
@@ -119,18 +123,26 @@ def _room(name: str, n: int, K: int) -> npt.NDArray[Any]:
     return np.empty((n, *form.trailing), form.dtype)
 
 
-def _predicted(
-    rows: Rows, kernel: Kernel, probabilities: bool
-) -> tuple[Segmented, dict[str, npt.NDArray[Any]]]:
-    """Return what is counted of some rows, and what is said of each: 0 or NaN where masked."""
-    wanted = Wanted(
+def wanted_of_rows(outputs: Iterable[str]) -> Wanted:
+    """Return what is to be said of every row: probabilities only where they are an output."""
+    return Wanted(
         labels=True,
-        probabilities=probabilities,
+        probabilities="probabilities" in outputs,
         uncertainty=True,
         log_density=True,
         dtype=np.float32,
     )
-    said = predict(kernel, rows, wanted)
+
+
+def _predicted(
+    rows: Rows, kernel: Kernel, job: Segmentation
+) -> tuple[Segmented, dict[str, npt.NDArray[Any]]]:
+    """Return what is counted of some rows, and what is said of each: 0 or NaN where masked."""
+    wanted = wanted_of_rows(job.sinks)
+    if job.look_up is None:
+        said = predict(kernel, rows, wanted)
+    else:
+        said = job.look_up.predict(kernel, rows, wanted)
     valid = said.valid
     given = {
         name: values for name in forms(kernel.K) if (values := getattr(said, name)) is not None

@@ -23,13 +23,18 @@ from dask_gmm.fit.candidates import (
     going_on,
     race,
 )
+from dask_gmm.fit.compression import CountedReadings
 from dask_gmm.fit.readings import Readings
-from dask_gmm.fit.sample import StartPlan, affordable_steps
+from dask_gmm.fit.sample import (
+    StartPlan,
+    affordable_steps,
+)
 from dask_gmm.fit.selection import Assessed, Choice, choose
 from dask_gmm.fit.stopping import Negligible, StoppingRule, Tolerance
 from dask_gmm.mixture.arrays import Array
 from dask_gmm.mixture.families import family
 from dask_gmm.mixture.frame import Frame
+from dask_gmm.mixture.lookup import LookUp
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.survey import Survey, SurveyPlan, survey
 from dask_gmm.run.config import Config
@@ -102,7 +107,13 @@ def survey_stage(config: Config, source: Source, plan: RunPlan, readings: Readin
         If rows are invalid and ``source.on_invalid`` is ``error``, or fewer rows than components
         are left.
     """
-    drawn = SurveyPlan(plan.n_features, plan.sample_rows, config.model.random_state, plan.n_rows)
+    drawn = SurveyPlan(
+        plan.n_features,
+        plan.sample_rows,
+        config.model.random_state,
+        plan.n_rows,
+        plan.compression.most_distinct,
+    )
     seen = readings.run("survey", survey, drawn)
     if seen.n_invalid and config.source.on_invalid == "error":
         raise InputDataError(_where_invalid(source, plan, seen))
@@ -186,12 +197,12 @@ def fit_stage(
     """Go on from the starts over all of the data, in shared readings.
 
     ``fit.max_passes`` counts every reading: those done so far, those of EM, and those that
-    selection and segmentation will need.
+    selection and segmentation will need. Steps on distinct rows read nothing.
     """
     model, allowed = config.model, config.fit.max_passes
     to_come = 1 + (len(model.kinds) > 1)
     most = model.max_iter
-    if allowed is not None:
+    if allowed is not None and not isinstance(readings, CountedReadings):
         most = min(most, allowed - readings.n_passes - to_come)
     finishers = race(
         readings,
@@ -235,11 +246,19 @@ def final_mixture(selected: Selected) -> tuple[Parameters, Sequence[int]]:
     return mixture.reordered(order), sorted(narrow)
 
 
+def class_status(selected: Selected) -> tuple[str, ...]:
+    """Return what was done about each class, label 1 first."""
+    solution, frame = selected.winner.solution, selected.winner.contender.plan.frame
+    order = solution.parameters.outside(frame).label_order()
+    return tuple(solution.status[k] for k in order)
+
+
 def segment_stage(
     readings: Readings,
     mixture: Parameters,
     sinks: Mapping[str, Sink],
     quicklook: QuicklookPlan | None,
+    look_up: LookUp | None = None,
 ) -> Segmented:
     """Read everything once more: label, count and write every cell."""
-    return readings.run("segment", segment, Segmentation(mixture, sinks, quicklook))
+    return readings.run("segment", segment, Segmentation(mixture, sinks, quicklook, look_up))

@@ -47,6 +47,11 @@ def print_summary(outcome: Outcome, console: Console) -> None:
         f"{fit['passes']['total']} readings of the data",
         f"{state}: {fit['stopped_by']}",
     ]
+    counted = fit.get("compression") or {}  # an earlier version's manifest has none
+    if counted.get("used"):
+        lines.insert(
+            2, f"EM ran on {counted['distinct_rows']:,} distinct rows, each with its count"
+        )
     for line in lines:
         _print_line(console, line)
     _print_classes(manifest, console)

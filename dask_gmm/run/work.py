@@ -12,11 +12,15 @@ from typing import Any
 from dask_gmm.engine.cluster import Workers, local_workers, thread_workers
 from dask_gmm.engine.dask_log import with_dask
 from dask_gmm.engine.passes import Passes
+from dask_gmm.engine.remote import remote_workers
+from dask_gmm.engine.threads import one_blas_thread
+from dask_gmm.fit.compression import readings_for_fit, repeats_enough
 from dask_gmm.fit.loop import Solution
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.survey import Survey
 from dask_gmm.run import record
 from dask_gmm.run.clock import Clock
+from dask_gmm.run.compression import compression_of, look_up
 from dask_gmm.run.config import Config
 from dask_gmm.run.config.yaml_writer import to_yaml
 from dask_gmm.run.directory import RunDirectory, disk_errors
@@ -52,6 +56,8 @@ class Findings:
     segmented : Segmented
     passes : mapping of str to int
         Readings of all of the data, by stage.
+    compression : mapping
+        Whether distinct rows took the place of all rows, and how many there are.
     quicklook : Quicklook or None
         The report's picture.
     """
@@ -63,6 +69,7 @@ class Findings:
     narrow: Sequence[int]
     segmented: Segmented
     passes: dict[str, int]
+    compression: dict[str, Any]
     quicklook: Quicklook | None
 
     @property
@@ -88,6 +95,7 @@ def carry_out(
     with ExitStack() as stack:
         with clock.step("start workers"):
             workers = stack.enter_context(start_workers(job.config, log_settings))
+        job.plan.on(workers.memory_limit, workers.threads).require_fit()
         found = go_through_stages(job, folder, clock, workers)
         with clock.step("stop workers"):
             stack.close()
@@ -101,15 +109,13 @@ def start_workers(
     config: Config, log_settings: dict[str, Any] | None = None
 ) -> AbstractContextManager[Workers]:
     """Start what the configuration's ``cluster`` section names."""
-    cluster = config.cluster
-    if cluster.kind == "threads":
-        return thread_workers(cluster.n_workers)
-    return local_workers(
-        cluster.n_workers,
-        cluster.threads_per_worker,
-        cluster.memory_limit,
-        None if log_settings is None else with_dask(log_settings, "stderr"),
-    )
+    kind, options = config.cluster.kind, config.cluster.arguments(config.directory)
+    if kind == "threads":
+        return thread_workers(options["n_workers"])
+    told = None if log_settings is None else with_dask(log_settings, "stderr")
+    if kind == "local":
+        return local_workers(**options, log_settings=told)
+    return remote_workers(kind, options, told)
 
 
 def go_through_stages(job: Job, folder: Path, clock: Clock, workers: Workers) -> Findings:
@@ -121,22 +127,29 @@ def go_through_stages(job: Job, folder: Path, clock: Clock, workers: Workers) ->
     n_survey = passes.n_passes
     with clock.step("starts on the sample"):
         started = start_stage(config, source, passes, seen)
-    with clock.step("EM over all rows"):
-        finishers = fit_stage(config, passes, seen, started, clock.reading)
+    repeats = repeats_enough(seen)
+    # On distinct rows EM runs in this process: one thread, as on the workers, for the same bits.
+    with clock.step("EM over distinct rows" if repeats else "EM over all rows"), one_blas_thread():
+        rows = readings_for_fit(seen, passes)
+        finishers = fit_stage(config, rows, seen, started, clock.reading)
         n_em = passes.n_passes - n_survey
-        selected = select_stage(config, passes, seen, finishers)
+        selected = select_stage(config, rows, seen, finishers)
     n_select = passes.n_passes - n_survey - n_em
     mixture, narrow = final_mixture(selected)
     look = QuicklookPlan.for_shape(source.grid.shape, source.n_features)
     with clock.step("segment and write"), disk_errors(folder):
         sinks = create_sinks(folder, config, source, mixture.K)
-        segmented = segment_stage(passes, mixture, sinks, look)
+        table = look_up(seen, mixture, sinks)
+        segmented = segment_stage(passes, mixture, sinks, look, table)
         require_complete(sinks)
         finish_outputs(sinks, passes)
     picture = None if look is None else look.assemble(segmented.pieces)
     n_predict = passes.n_passes - n_survey - n_em - n_select
     counted = {"survey": n_survey, "em": n_em, "select": n_select, "predict": n_predict}
-    return Findings(seen, started, selected, mixture, narrow, segmented, counted, picture)
+    compression = compression_of(seen, plan.compression, by_look_up=table is not None)
+    return Findings(
+        seen, started, selected, mixture, narrow, segmented, counted, compression, picture
+    )
 
 
 def _write(job: Job, found: Findings, clock: Clock, folder: Path) -> None:

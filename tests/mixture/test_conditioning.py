@@ -8,11 +8,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dask_gmm.fit.loop import Rules, fit_em
+from dask_gmm.fit.readings import MemoryReadings, expectation_over
+from dask_gmm.fit.stopping import Tolerance
 from dask_gmm.mixture import kernel as kernel_module
+from dask_gmm.mixture.frame import Frame
 from dask_gmm.mixture.kernel import Kernel
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.prediction import Wanted, predict
 from dask_gmm.mixture.rows import Rows
+from dask_gmm.mixture.survey import SurveyPlan, survey
 from tests.mixture.problems import (
     FAMILIES,
     covariance_error,
@@ -176,3 +181,34 @@ def test_a_start_too_broad_for_its_clusters_is_forgotten_at_once(covariance_type
     third, _ = own_step(X, second)
     assert step_error(third, reference_step(X, second)) < 1e-8
     assert step_error(third, reference_step(X, third)) < 1e-6
+
+
+@pytest.mark.parametrize("offset", OFFSETS)
+@pytest.mark.parametrize("covariance_type", FAMILIES)
+def test_a_fit_does_not_end_with_lost_digits_or_says_so(covariance_type, offset):
+    rng = np.random.default_rng(1)
+    mixture = apart(random_mixture(covariance_type, 2, 3, rng), offset)
+    X = draw(mixture, 800, rng)
+    broad = Parameters.of(
+        mixture.family, [0.5, 0.5], mixture.means, mixture.covariances * (0.1 * offset) ** 2
+    )
+    frame = Frame.of_sample(X, isotropic=mixture.family.isotropic)
+    readings = MemoryReadings(Rows(X))
+    moments = readings.run("survey", survey, SurveyPlan(3, 0, 0)).moments
+    expectation = expectation_over(readings, frame, moments.total_scatter(frame))
+
+    def fitted(start, max_iter):
+        # A rule that would always stop at once.
+        rule = Tolerance(np.inf, previous=0.0)
+        return fit_em(expectation, start, Rules(frame.floor(0.0), rule, max_iter))
+
+    cut_short, ended = fitted(broad.inside(frame), 1), fitted(broad.inside(frame), 50)
+    lost = step_error(cut_short.parameters.outside(frame), reference_step(X, broad)) > 1e-6
+    named = any("rounded" in each for each in cut_short.status)
+    assert named >= lost
+    assert named == (ended.n_iter > 1)
+    assert ended.n_iter <= 3
+    assert ended.converged
+    assert ended.status == ("ok", "ok")
+    sound = fitted(ended.parameters, 1)
+    assert (sound.n_iter, sound.status) == (1, ("ok", "ok")), "no step is taken that gains nothing"

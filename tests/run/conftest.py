@@ -70,6 +70,8 @@ class Project:
         }
         for key, value in sections.items():
             both = isinstance(value, dict) and isinstance(settings.get(key), dict)
+            if key == "cluster" and (value["kind"] not in ("local", "threads") or "adapt" in value):
+                both = False  # it has other keys
             settings[key] = {**settings[key], **value} if both else value
         path = self.path / name
         path.write_text(text or json.dumps(settings, indent=1))  # JSON is YAML

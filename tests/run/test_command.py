@@ -128,6 +128,7 @@ def test_plan_tells_the_numbers_and_reads_nothing(picture, dask_gmm):
         "stored_bytes": 66,
         "decoded_bytes_per_pass": 7200,
         "sample_rows": 1000,
+        "count_compression": "if at most 300 rows are distinct; 19 bytes each",
         "worker_memory_limit": None,
         "fits": True,
     }

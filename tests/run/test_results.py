@@ -112,6 +112,7 @@ def test_rows_that_are_not_finite_are_masked(project, dask_gmm):
         "used": 2400 - mask.sum(),
         "masked": mask.sum(),
         "invalid": mask.sum(),
+        "nodata": 0,
     }
     said = f"{mask.sum():,} of 2,400 rows hold NaN or infinity and were masked"
     assert said in manifest["warnings"][0]
@@ -158,7 +159,10 @@ def test_more_components_than_distinct_rows(project, dask_gmm):
     for array in (model.weights_, model.means_, model.covariances_):
         assert np.isfinite(array).all()
     assert "as narrow as the floor" in out
-    check_outputs(project, values)
+    manifest = check_outputs(project, values)
+    status = [each["status"] for each in manifest["classes"]]
+    assert status == ["at floor", "at floor", "empty", "empty", "empty"]
+    assert "Class 5: no row belongs to it" in out
 
 
 def test_a_constant_column_is_named(project, dask_gmm):

@@ -29,6 +29,8 @@ class Family(ABC):
     """
 
     name: ClassVar[str]
+    #: What a covariance must be, in words.
+    proper: ClassVar[str]
     #: True when one covariance serves all components and its scatter is a constant of the data.
     shares_scatter: ClassVar[bool] = False
     #: True when isotropy ties the features together, so that all must share one scale.

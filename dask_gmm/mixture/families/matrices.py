@@ -16,6 +16,8 @@ from dask_gmm.mixture.families.base import BREAKDOWN, NUMERIC_FLOOR, Family, Ill
 class _Matrices(Family):
     """What full and tied share: symmetric (D, D) matrices."""
 
+    proper = "symmetric, positive-definite"
+
     def add_floor(self, covariances: Array, floor: Array) -> Array:
         result = covariances.copy()
         diagonal = np.arange(len(floor))

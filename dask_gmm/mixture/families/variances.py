@@ -12,8 +12,11 @@ from dask_gmm.mixture.families.base import NUMERIC_FLOOR, Family, IllConditioned
 class _Variances(Family):
     """What diag and spherical share: variances without cross terms."""
 
+    proper = "positive"
+
     def of_precisions(self, precisions: Array) -> tuple[Array, Array]:
-        return 1.0 / precisions, 1.0 / _root_precisions(precisions)
+        factors = 1.0 / _root_precisions(precisions)
+        return 1.0 / precisions, factors
 
     def precisions(self, U: Array) -> Array:
         return U * U

@@ -20,14 +20,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, ValidationError
 
 from dask_gmm.errors import ConfigurationError
+from dask_gmm.run.config.clusters import Cluster, Local
 from dask_gmm.run.config.document import KeyPath
 from dask_gmm.run.config.environment import substitute
 from dask_gmm.run.config.misfits import misfits
 from dask_gmm.run.config.overrides import apply_override
 from dask_gmm.run.config.problems import Judge, Problem, report
+from dask_gmm.run.config.secrets import all_hidden
 from dask_gmm.run.config.sections import (
     Classes,
-    Cluster,
     Fit,
     Model,
     Outputs,
@@ -39,8 +40,6 @@ from dask_gmm.run.config.values import RunDir, RunName, expand_placeholders
 from dask_gmm.run.config.yaml_reader import read_yaml
 
 __all__ = ["Config", "RunPaths", "config_schema", "load_config"]
-
-HIDDEN = "***"
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class Config(Section):
     """How the classes are numbered."""
     outputs: Outputs = Outputs()
     """What is written beside the model."""
-    cluster: Cluster = Cluster()
+    cluster: Cluster = Local()
     """Where the work is done."""
     if_exists: Literal["error", "skip", "resume", "overwrite"] = "resume"
     """What to do where the run's directory exists."""
@@ -138,12 +137,13 @@ class Config(Section):
         storage options as ``***``: nobody can tell a credential by its name.
         """
         plain: dict[str, Any] = self.model_dump(mode="json")
-        plain["source"]["storage_options"] = _hidden(plain["source"]["storage_options"])
+        plain["source"]["storage_options"] = all_hidden(plain["source"]["storage_options"])
         for path, template in self._templates.items():
             inner = plain
             for step in path[:-1]:
                 inner = inner[step]  # type: ignore[index]
             inner[path[-1]] = template  # type: ignore[index]
+        plain["cluster"] = self.cluster.shown(plain["cluster"])
         return plain
 
     def hash(self) -> str:
@@ -234,12 +234,3 @@ def _misplaced(config: Config, judge: Judge) -> list[Problem]:
                 judge.refused(("run_dir",), "a directory apart from source.path and all inputs")
             ]
     return []
-
-
-def _hidden(options: Any) -> Any:
-    """Return options with their names only; what is true, false or null is no secret."""
-    if isinstance(options, dict):
-        return {key: _hidden(value) for key, value in options.items()}
-    if isinstance(options, list):
-        return [_hidden(value) for value in options]
-    return options if options is None or isinstance(options, bool) else HIDDEN

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dask_gmm.run.config.document import KeyPath, dotted
@@ -37,12 +37,16 @@ class Allowed:
     Parameters
     ----------
     schema
-        A JSON schema as pydantic writes it: ``$ref``, ``anyOf``, ``const``, ``enum``, bounds. The
-        keyword ``x-allowed`` replaces the words that would be made from the others.
+        A JSON schema as pydantic writes it: ``$ref``, ``anyOf``, ``const``, ``enum``, bounds, and
+        ``oneOf`` for mappings told apart by their ``kind``. The keyword ``x-allowed`` replaces the
+        words that would be made from the others.
+    value
+        The configuration's plain values, which say what kind each mapping is.
     """
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
+    def __init__(self, schema: Mapping[str, Any], value: Any = None) -> None:
         self._schema = schema
+        self._value = value
 
     def words(self, path: KeyPath) -> str:
         """Return what may stand at ``path``: ``auto or a number > 0``."""
@@ -63,6 +67,11 @@ class Allowed:
         """Tell whether a scalar of this type (bounds aside) may stand at ``path``."""
         types = _SCALAR_TYPES[type(value)]
         return any(each.get("type") in types for each in self._alternatives(path))
+
+    def kinds(self, path: KeyPath) -> list[str]:
+        """Return the kinds that the mapping at ``path`` may have; none where it has no choice."""
+        fragment = self._fragment(path)
+        return [_kind(self._followed(each)) for each in fragment.get("oneOf", ())]
 
     def example(self, path: KeyPath) -> str:
         """Return ``key: value`` for a key that has an example, else the key."""
@@ -92,6 +101,8 @@ class Allowed:
     def _fragment(self, path: KeyPath) -> Mapping[str, Any]:
         if not path:
             return self._schema
+        if path[-1] == "kind" and self.kinds(path[:-1]):
+            return {"enum": self.kinds(path[:-1])}
         for each in self._alternatives(path[:-1]):
             if path[-1] in each.get("properties", {}):
                 fragment: Mapping[str, Any] = each["properties"][path[-1]]
@@ -106,12 +117,34 @@ class Allowed:
         while waiting:
             each = waiting.pop(0)
             if "$ref" in each:
-                waiting.insert(0, self._schema["$defs"][each["$ref"].rpartition("/")[2]])
+                waiting.insert(0, self._followed(each))
+            elif "oneOf" in each:
+                waiting.insert(0, self._of_kind(each["oneOf"], path))
             elif "anyOf" in each and "x-allowed" not in each:
                 waiting = [*each["anyOf"], *waiting]
             else:
                 found.append(each)
         return found
+
+    def _of_kind(self, branches: Sequence[Mapping[str, Any]], path: KeyPath) -> Mapping[str, Any]:
+        """Return the branch of the kind that the mapping at ``path`` says it is, else the first."""
+        value = self._value
+        for step in path:
+            value = value.get(step) if isinstance(value, dict) else None
+        said = value.get("kind") if isinstance(value, dict) else None
+        sections = [self._followed(each) for each in branches]
+        return next((each for each in sections if _kind(each) == said), sections[0])
+
+    def _followed(self, fragment: Mapping[str, Any]) -> Mapping[str, Any]:
+        reference = fragment.get("$ref")
+        if reference is None:
+            return fragment
+        section: Mapping[str, Any] = self._schema["$defs"][reference.rpartition("/")[2]]
+        return section
+
+
+def _kind(section: Mapping[str, Any]) -> str:
+    return str(section["properties"]["kind"]["const"])
 
 
 def _choices(fragment: Mapping[str, Any]) -> list[Any]:

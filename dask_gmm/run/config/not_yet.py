@@ -44,8 +44,6 @@ def _a_mapping(value: Any) -> bool:
 
 
 _KINDS = ("ome-zarr", "geotiff", "image", "nifti", "netcdf")
-_BATCH_CLUSTERS = ("slurm", "pbs", "lsf", "htcondor")
-_OTHER_CLUSTERS = ("address", "scheduler-file", "kubernetes", "gateway", "class")
 
 NOT_YET = (
     NotYet("source.kind", "zarr, npy or parquet", words=_KINDS),
@@ -61,7 +59,6 @@ NOT_YET = (
     NotYet("outputs.probabilities.top", "null", when=_given),
     NotYet("outputs.uncertainty.kind", "same, zarr, npy or parquet", words=_KINDS),
     NotYet("outputs.log_density.kind", "same, zarr, npy or parquet", words=_KINDS),
-    NotYet("cluster.kind", "local or threads", words=_BATCH_CLUSTERS + _OTHER_CLUSTERS),
 )
 
 

@@ -6,7 +6,11 @@ import copy
 from typing import Any
 
 from dask_gmm.run.config.document import Document, KeyPath, Place, dotted, fail
+from dask_gmm.run.config.secrets import HIDDEN
 from dask_gmm.run.config.yaml_reader import MAX_DEPTH, parse_yaml
+
+#: Sections and keys whose values nobody else is to see.
+_WITH_SECRETS = ("options", "environment", "kwargs", "password", "token")
 
 
 def apply_override(document: Document, argument: str) -> Document:
@@ -60,7 +64,7 @@ def _below(path: KeyPath, places: Any) -> dict[KeyPath, Place]:
 
 def _shown(argument: str) -> str:
     """Return the argument as it may appear in a message: on one short line, without credentials."""
-    if "storage_options" in argument:
-        argument = f"{argument.partition('=')[0]}=***"
+    if any(word in argument for word in _WITH_SECRETS):
+        argument = f"{argument.partition('=')[0]}={HIDDEN}"
     short = argument if len(argument) <= 80 else f"{argument[:76]} ..."
     return short if short.isprintable() else ascii(short)[1:-1]

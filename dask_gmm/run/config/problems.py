@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from dask_gmm.run.config.allowed import Allowed
 from dask_gmm.run.config.document import Document, KeyPath, dotted, plain_scalar
 from dask_gmm.run.config.not_yet import later_words, not_yet_refusals
+from dask_gmm.run.config.secrets import text_without_secrets
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Judge:
     ) -> None:
         self._document = document
         self._templates = templates
-        self._allowed = Allowed(schema)
+        self._allowed = Allowed(schema, document.value)
 
     def not_yet(self) -> Iterator[Problem]:
         """Yield what the contract names and this version does not do."""
@@ -109,12 +110,18 @@ class Judge:
         """Return where an error lies, without the names that pydantic gives to union branches."""
         value = self._document.value
         path: list[str | int] = []
+        untold: Sequence[str] = ()
         for step in details["loc"]:
-            if _holds(value, step):
+            if step in untold:  # the kind of the mapping that was just entered
+                untold = ()
+            elif _holds(value, step):
                 value = value[step]
                 path.append(step)
+                untold = self._allowed.kinds(tuple(path))
         if details["type"] == "missing":
             path.append(details["loc"][-1])
+        if details["type"] == "union_tag_invalid":
+            path.append("kind")
         return (*path, *details.get("ctx", {}).get("below", ()))
 
     def _found(self, path: KeyPath) -> str:
@@ -128,7 +135,8 @@ class Judge:
             return f"{noun} of length {len(value)}"
         if value is None or isinstance(value, bool):
             return {None: "null", True: "true", False: "false"}[value]
-        shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:56] + " ..."
+        shown = repr(text_without_secrets(value) if isinstance(value, str) else value)
+        shown = shown if len(shown) <= 60 else shown[:56] + " ..."
         misread = isinstance(value, str) and value and not isinstance(plain_scalar(value), str)
         return f"{shown} (a text)" if misread else shown
 
@@ -145,7 +153,9 @@ class Judge:
         if value and not isinstance(meaning, str) and self._allowed.takes(path, meaning):
             return "; write it without quotes"
         words = [*self._allowed.choices(path), *later_words(path)]
-        near = difflib.get_close_matches(value.lower(), words, 1)
+        near = [
+            word for word in difflib.get_close_matches(value.lower(), words, 1) if word != value
+        ]
         return f"; did you mean {near[0]}?" if near and path not in self._templates else ""
 
     def _value(self, path: KeyPath) -> Any:

@@ -11,15 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
-from dask_gmm.run.config.values import (
-    AtLeastOne,
-    ByteSize,
-    OutputPath,
-    Several,
-    Text,
-    Texts,
-    refusal,
-)
+from dask_gmm.run.config.values import AtLeastOne, OutputPath, Several, Text, Texts, refusal
 
 #: Readings of the data that no run can do without: the survey, one step of EM, the segmentation.
 FEWEST_PASSES = 3
@@ -196,16 +188,3 @@ class Outputs(Section):
         """Return the outputs that are to be written, by name, in the contract's order."""
         named = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: output for name, output in named.items() if isinstance(output, Output)}
-
-
-class Cluster(Section):
-    """Where the work is done."""
-
-    kind: Literal["local", "threads"] = "local"
-    """local: worker processes on this machine; threads: n_workers threads of this process."""
-    n_workers: AtLeastOne = 2
-    """How many workers."""
-    threads_per_worker: AtLeastOne = 1
-    """Threads of each worker; processes gain more than threads."""
-    memory_limit: ByteSize | None = 2 * 2**30
-    """Bytes per worker; null: no limit."""

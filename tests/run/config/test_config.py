@@ -94,7 +94,8 @@ def test_defaults_are_the_contracts(path):
         },
         "cluster": {
             "kind": "local",
-            "n_workers": 2,
+            "n_workers": "auto",
+            "adapt": None,
             "threads_per_worker": 1,
             "memory_limit": 2 * 1024**3,
         },

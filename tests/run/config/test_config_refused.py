@@ -121,7 +121,7 @@ def refusal(path, override):
             "outputs.labels={}",
             "outputs.labels.path: found no such key; allowed a path inside run_dir",
         ),
-        ("cluster.n_workers=0", "allowed an integer >= 1"),
+        ("cluster.n_workers=0", "allowed auto or an integer >= 1"),
         ("cluster.threads_per_worker=0", "allowed an integer >= 1"),
         ("cluster.memory_limit=-2GiB", "found '-2GiB'; allowed bytes above 0 (2GiB, 512MB, "),
         ("cluster.memory_limit=0GiB", "allowed bytes above 0"),
@@ -198,8 +198,6 @@ def test_all_problems_are_told_at_once_in_the_order_of_lines(path):
         ("outputs.labels={kind: geotiff, path: a.tif}", "outputs.labels.kind"),
         ("outputs.probabilities={path: p, dtype: uint8}", "outputs.probabilities.dtype"),
         ("outputs.probabilities={path: p, top: 3}", "outputs.probabilities.top"),
-        ("cluster={kind: slurm, queue: short}", "cluster.kind"),
-        ("cluster={kind: address, address: 'tcp://127.0.0.1:8786'}", "cluster.kind"),
     ],
 )
 def test_what_is_not_built_yet_is_refused_not_ignored(path, override, key):
