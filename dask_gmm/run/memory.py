@@ -127,7 +127,7 @@ class Load:
 
     @property
     def _survey(self) -> int:
-        """Two arrays of row numbers; samples so far, merged, and in order; counts; another leaf's."""
+        """Two arrays of row numbers; samples so far, merged, in order; counts; another leaf's."""
         # A leaf has several cells only as far as they are small: see engine.leaves.
         leaf = max(self.rows, -(-2 * self.n_rows // self.n_leaves))
         counting = counter_bytes(self._width, leaf, self.most_distinct)
