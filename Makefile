@@ -18,18 +18,22 @@ PIP = "$(BIN)/python" -m pip --disable-pip-version-check
 RUN = "$(BIN)/python" -m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slurm lint format bench pictures clean
+.PHONY: help demo test test-memory test-slurm lint format bench bench-pass-cost bench-chunks bench-scaling \
+  bench-out-of-core bench-spark pictures clean
 .SUFFIXES:
 .NOTPARALLEL: # one pip at a time in an environment
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(VENV)/.stamp-demo ## segment NASA's Blue Marble into runs/blue-marble; done once
 	@$(RUN) pipelines.demo
 
 test: $(VENV)/.stamp-test ## run the tests; what the machine lacks is skipped, with the reason
 	@$(RUN) pytest $(ARGS)
+
+test-memory: $(VENV)/.stamp-test ## measure the memory of many drawn runs against what was predicted; minutes
+	@$(RUN) pytest -m memory tests/run $(ARGS)
 
 lint: $(VENV)/.stamp-lint ## check style, format and types
 	@$(RUN) ruff check .
@@ -47,6 +51,22 @@ bench: $(VENV)/.stamp-test $(VENV)/.stamp-demo ## run the benchmarks, write thei
 	@$(RUN) benchmarks.bench_em_step --require 15@3,8,full --require 15@6,16,full $(ARGS); \
 	  status=$$?; $(RUN) benchmarks.bench_compression --require 1@fit --require 8@labels || status=$$?; \
 	  $(RUN) benchmarks.bench_starts && $(RUN) benchmarks.bench_passes && $(RUN) benchmarks.collect && exit $$status
+
+bench-pass-cost: $(VENV)/.stamp-test ## a pass against reading plus arithmetic; 7 minutes
+	@$(RUN) benchmarks.bench_pass_cost --require-sum 1.15 --require-larger 1.15 $(ARGS)
+
+bench-chunks: $(VENV)/.stamp-test ## passes over up to a hundred thousand chunks; 5 minutes
+	@$(RUN) benchmarks.bench_chunks --require-engine 1 $(ARGS)
+
+bench-scaling: $(VENV)/.stamp-test ## one worker and two, 10^6 to 10^8 rows; 5 minutes
+	@$(RUN) benchmarks.bench_scaling --require-speedup 1.8 --require-linear 1.15 --require-flat 1.15 $(ARGS)
+
+bench-out-of-core: $(VENV)/.stamp-test ## 8.6 GB under two workers of 512 MiB; 8 minutes
+	@$(RUN) benchmarks.bench_out_of_core --require-deviation 5 --require-memory 1 $(ARGS)
+
+bench-spark: $(VENV)/.stamp-bench ## against Spark ML (needs Java 17); 8 minutes
+	@$(RUN) benchmarks.bench_spark --require 50@3,8 --require 50@6,16 --require 30@16,16 \
+	  --require 20@32,32 $(ARGS)
 
 pictures: $(VENV)/.stamp-demo ## draw the README's picture from the demo's result
 	@$(RUN) docs.draw_pictures runs/blue-marble

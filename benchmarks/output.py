@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from benchmarks.machine import sentence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,6 +29,40 @@ def write_results(
     (directory / f"{name}.md").write_text(text, encoding="utf-8")
     # Without metadata, so that the same numbers give the same file.
     figure.savefig(directory / f"{name}.png", dpi=110, metadata={"Software": None})
+
+
+def deliver(
+    name: str, result: dict[str, Any], text: str, figure: Figure, output: Path | None
+) -> None:
+    """Write a result, or print the page of a toy run that nobody asked a place for.
+
+    Parameters
+    ----------
+    name : str
+        Of the files.
+    result : mapping
+        Its ``quick`` tells a toy run.
+    output : path, optional
+        A directory; by default that of the results.
+    """
+    if output is None and result["quick"]:
+        click.echo(text)
+    else:
+        write_results(output or RESULTS, name, result, text, figure)
+
+
+def beginning(title: str, script: str, result: dict[str, Any]) -> list[str]:
+    """Return how a page begins: title, the script's own words, and the machine."""
+    toy = ["This is a toy run: it shows that the script works.\n"] if result["quick"] else []
+    words = script.split("\n\n")[1].replace("\n", " ")
+    return [f"## {title}\n", words + "\n", *toy, sentence(result["machine"]) + "\n"]
+
+
+def required(what: str, measured: float, *, least: float = -inf, most: float = inf) -> None:
+    """End with an error where something measured misses its bar, or is not a number."""
+    if not least <= measured <= most:
+        bar = f"at least {least:g}" if least > -inf else f"at most {most:g}"
+        raise click.ClickException(f"below its bar: {what}: {measured:.3g}, required is {bar}")
 
 
 def exit_code(command: click.Command, name: str, arguments: Sequence[str] | None) -> int:

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 
+import click
+import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 
-from benchmarks import bench_compression, bench_em_step, bench_passes, bench_starts, collect
-from benchmarks.output import RESULTS
+from benchmarks import (
+    bench_chunks,
+    bench_compression,
+    bench_em_step,
+    bench_out_of_core,
+    bench_pass_cost,
+    bench_passes,
+    bench_scaling,
+    bench_spark,
+    bench_starts,
+    collect,
+)
+from benchmarks.known import Known, standard_errors
+from benchmarks.output import RESULTS, required
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +97,105 @@ def test_a_compressed_fit_and_looked_up_labels_are_measured(tmp_path, capsys):
     assert "below its bar: labels" in capsys.readouterr().err
     assert bench_compression.main([*quick, "--require", "1@speed"]) == 2
     assert "allowed is RATIO@fit" in capsys.readouterr().err
+
+
+def toy_result(benchmark, name, directory, *arguments):
+    """Return what a toy run writes; its page says that it is one."""
+    assert benchmark.main(["--quick", "--output", str(directory), *arguments]) == 0
+    assert "toy run" in (directory / f"{name}.md").read_text()
+    assert (directory / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    return json.loads((directory / f"{name}.json").read_text())
+
+
+def test_a_pass_is_measured_beside_its_parts(tmp_path):
+    result = toy_result(bench_pass_cost, "pass_cost", tmp_path, "--turns", "1")
+    assert [each["store"] for each in result["cases"]] == list(bench_pass_cost.STORES)
+    for each in result["cases"]:
+        for times in (each["fast"], each["slow"]):
+            assert min(times["whole"], times["read"], times["compute"]) > 0
+        # Eight chunks on two workers, one at a time: none can be faster than its delay.
+        assert each["slow"]["read"] >= 4 * each["delay_ms"] / 1e3
+        assert each["slow"]["whole"] >= 2 * each["delay_ms"] / 1e3
+
+
+def test_chunks_are_counted_apart_from_what_zarr_takes(tmp_path):
+    result = toy_result(bench_chunks, "chunks", tmp_path, "--turns", "1")
+    assert [each["chunks"] for each in result["series"]] == list(bench_chunks.QUICK_COUNTS)
+    assert all(each["engine"] > 0 and each["library"] > 0 for each in result["series"])
+
+
+def test_one_worker_and_two_are_compared(tmp_path):
+    result = toy_result(bench_scaling, "scaling", tmp_path, "--turns", "1")
+    for each in result["series"]:
+        assert each["one"] > 0
+        assert each["two"] > 0
+        assert 50 << 20 < each["peak_bytes"] < 4 << 30
+
+
+@pytest.mark.slow
+def test_the_truth_is_found_by_a_run_and_its_workers_are_watched(tmp_path):
+    arguments = ["--directory", str(tmp_path / "data"), "--delete", "--name", "toy"]
+    bars = ["--require-deviation", "5", "--require-memory", "1"]
+    result = toy_result(bench_out_of_core, "toy", tmp_path, *arguments, *bars)
+    assert not list((tmp_path / "data").iterdir())
+    for each in result["runs"].values():
+        assert each["converged"]
+        assert each["passes"] >= 3
+        assert 100 << 20 < each["peak_bytes"] < 512 << 20
+
+
+def test_a_bar_is_required_and_no_number_meets_none():
+    required("a", 1.0)
+    required("a", 1.0, least=1.0, most=1.0)
+    for missed in ({"least": 2.0}, {"most": 0.5}):
+        with pytest.raises(click.ClickException, match="below its bar: a: 1, required is at"):
+            required("a", 1.0, **missed)
+    with pytest.raises(click.ClickException):
+        required("a", float("nan"), most=3.0)
+
+
+def test_sampling_errors_are_those_that_repeated_fits_have():
+    """One component: the errors have a closed form; and the rows drawn scatter as they say."""
+    known = Known(3, 1, 40_000, 10_000)
+    _, means, covariances = known.parameters()
+    errors = standard_errors(known, 40_000)
+    variances = np.diagonal(covariances[0])
+    np.testing.assert_allclose(errors[1][0], np.sqrt(variances / known.rows), rtol=0.03)
+    form = np.sqrt((np.outer(variances, variances) + covariances[0] ** 2) / known.rows)
+    np.testing.assert_allclose(errors[2][0], form, rtol=0.05)
+    rows = np.concatenate(list(known.blocks(known.rows))).astype(float)
+    assert len(rows) == known.rows
+    assert np.abs((rows.mean(axis=0) - means[0]) / errors[1][0]).max() < 5
+    assert np.abs((np.cov(rows.T) - covariances[0]) / errors[2][0]).max() < 5
+
+
+def test_overlap_makes_sampling_errors_larger():
+    known = Known(2, 3, 30_000, 10_000)
+    weights, means, covariances = known.parameters()
+    of_weights, of_means, _ = standard_errors(known)
+    alone = np.sqrt(weights * (1 - weights) / known.rows)
+    assert (of_weights > 0.97 * alone).all()
+    variances = np.diagonal(covariances, axis1=1, axis2=2)
+    assert (of_means > 0.97 * np.sqrt(variances / weights[:, None] / known.rows)).all()
+    rows = known.block(0).astype(float)
+    densities = [
+        w * multivariate_normal(m, c).pdf(rows)
+        for w, m, c in zip(weights, means, covariances, strict=True)
+    ]
+    shares = (densities / np.sum(densities, axis=0)).mean(axis=1)
+    np.testing.assert_allclose(shares, weights, atol=5 / np.sqrt(len(rows)))
+
+
+@pytest.mark.spark
+@pytest.mark.filterwarnings("ignore")  # of pyspark, on pandas and sockets
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java")
+def test_spark_and_we_iterate_on_the_same_files(tmp_path):
+    pytest.importorskip("pyspark", reason="pip install pyspark")
+    result = toy_result(bench_spark, "spark", tmp_path, "--memory", "1g")
+    for each in result["cases"]:
+        for times in each["seconds"].values():
+            assert min(times) > 0
 
 
 def test_a_missed_bar_or_a_case_not_measured_ends_with_an_error(capsys):

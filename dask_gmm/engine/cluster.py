@@ -20,6 +20,9 @@ import dask
 
 from dask_gmm.engine import worker_setup
 from dask_gmm.engine.dask_log import CONFIG_KEY
+from dask_gmm.engine.limits import PAUSE
+from dask_gmm.engine.turns import CONFIG_KEY as TURNS_KEY
+from dask_gmm.engine.turns import IN_FLIGHT, Turns
 
 #: What our worker processes start with. Dask's own default sets MALLOC_TRIM_THRESHOLD_=65536, which
 #: gives every temporary of the kernel back to the system: 2.0-2.5 times slower, measured.
@@ -30,6 +33,10 @@ WORKER_ENVIRONMENT = {
 }
 SETTINGS = {
     "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
+    # What Dask could move to disk are results, small and counted: a plan needs no margin for them.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": PAUSE,
     "distributed.scheduler.worker-ttl": "60s",
     # The sample, or the parameters of many components, travel in the graph once per pass.
     "distributed.admin.large-graph-warning-threshold": "1GB",
@@ -126,7 +133,10 @@ def thread_workers(n_threads: int | None) -> Iterator[Workers]:
     n_threads = n_threads or fitting_workers(1, None)
     # concurrent.futures would wait for its threads, and so for whole leaves, before the process
     # ends; these are daemons.
-    with ThreadPool(n_threads) as pool, dask.config.set(pool=pool):
+    with (
+        ThreadPool(IN_FLIGHT * n_threads) as pool,
+        dask.config.set({"pool": pool, TURNS_KEY: Turns(n_threads)}),
+    ):
         yield Workers("threads")
 
 

@@ -7,7 +7,7 @@ dense array. Blocks of dtype object become float64, as scikit-learn makes them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import dask.array as da
@@ -50,7 +50,7 @@ class ArrayBlock:
         self._leading = block.shape[:-1]
         self._number, self._offsets, self._shape = number, offsets, shape
 
-    def __call__(self) -> Iterator[ArrayBlock]:
+    def __call__(self) -> Generator[ArrayBlock]:
         """Yield the block: it is a leaf of its own."""
         yield self
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import operator
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from functools import reduce
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from dask_gmm.data.sources import Source
 from dask_gmm.engine.leaves import FAN_IN
 from dask_gmm.engine.reading import Cell, read_cells
 from dask_gmm.engine.threads import one_blas_thread as one_blas_thread
+from dask_gmm.engine.turns import in_turn
 from dask_gmm.errors import RunFailedError
 
 #: So few tasks carry the arguments themselves: a scheduler keeps few tasks where a value that they
@@ -30,7 +32,7 @@ Result = TypeVar("Result")
 #: From the blocks of one leaf, and the pass's arguments, to a value that has a ``+``.
 LeafFunction = Callable[..., Result]
 #: A leaf of data: called in its task, it yields the leaf's blocks.
-Leaf = Callable[[], Iterator[Any]]
+Leaf = Callable[[], Generator[Any]]
 
 
 class Passes:
@@ -127,7 +129,7 @@ class StoredLeaf:
     def __init__(self, source: Source, cells: Sequence[int]) -> None:
         self.source, self.cells = source.part(cells), cells
 
-    def __call__(self) -> Iterator[Cell]:
+    def __call__(self) -> Generator[Cell]:
         """Yield the cells in order."""
         return read_cells(self.source, self.cells)
 
@@ -160,12 +162,13 @@ def _gathered(parts: list[Delayed], key: str) -> Delayed:
 
 
 def _run_leaf(function: LeafFunction[Result], leaf: Leaf, arguments: Sequence[Any]) -> Result:
-    with one_blas_thread():
-        return function(leaf(), *arguments)
+    # Closed, not only left: an exception holds on to it, and it may hold others up.
+    with one_blas_thread(), closing(leaf()) as blocks:
+        return function(blocks, *arguments)
 
 
 def _run_item(function: Callable[..., Result], item: Any, arguments: Sequence[Any]) -> Result:
-    with one_blas_thread():
+    with one_blas_thread(), in_turn():
         return function(item, *arguments)
 
 

@@ -1,11 +1,9 @@
-"""The blocks of a leaf: read ahead by one helper thread while the caller computes."""
+"""The blocks of a leaf: one at a time, and another leaf reads while one is worked on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,28 +11,46 @@ import numpy.typing as npt
 
 from dask_gmm.data.grid import Block
 from dask_gmm.data.sources import Source
+from dask_gmm.engine.turns import leaf_turns
 
 
-@dataclass(frozen=True)
+@dataclass
 class Cell:
-    """One cell's rows on their way through a leaf function.
+    """One cell's rows on their way through a leaf function, lent until the next one is asked for.
 
     Attributes
     ----------
     number : int
         The cell's place in the grid.
-    values, weights, valid, n_nodata
-        As in :class:`dask_gmm.data.grid.Block`.
     source : Source
         Where it was read; tells the cell's region and row indices.
+    block : Block
+        What was read, as it was read; no rows once the cell's turn is over.
     """
 
     number: int
-    values: npt.NDArray[Any]
-    weights: npt.NDArray[np.float64] | None
-    valid: npt.NDArray[np.bool_] | None
     source: Source
-    n_nodata: int = 0
+    block: Block
+
+    @property
+    def values(self) -> npt.NDArray[Any]:
+        """The rows, (n, D)."""
+        return self.block.values
+
+    @property
+    def weights(self) -> npt.NDArray[Any] | None:
+        """Frequencies of the rows, (n,); None: 1 each."""
+        return self.block.weights
+
+    @property
+    def valid(self) -> npt.NDArray[np.bool_] | None:
+        """False where the source masks a row, (n,); None: nowhere."""
+        return self.block.valid
+
+    @property
+    def n_nodata(self) -> int:
+        """Rows that hold a value which stands for no data."""
+        return self.block.n_nodata
 
     @property
     def region(self) -> tuple[slice, ...]:
@@ -46,20 +62,19 @@ class Cell:
         return self.source.grid.row_index(self.number)
 
 
-def read_cells(source: Source, cells: Sequence[int]) -> Iterator[Cell]:
-    """Yield the cells of ``source`` in order; the next one is read while one is worked on."""
+def read_cells(source: Source, cells: Sequence[int]) -> Generator[Cell]:
+    """Yield the cells of ``source`` in order, each in a turn of its leaf.
 
-    def cell(number: int, block: Block) -> Cell:
-        return Cell(number, block.values, block.weights, block.valid, source, block.n_nodata)
+    Close the generator where it is left before its end: it holds a turn.
+    """
+    with leaf_turns() as turn:
+        for number in cells:
+            cell = Cell(number, source, source.read(number))
+            with turn:
+                yield cell
+            # Whoever is handed the next cell still has this one in a variable: it shall not keep
+            # the rows in memory while that is read.
+            cell.block = _NO_ROWS
 
-    if len(cells) == 1:
-        yield cell(cells[0], source.read(cells[0]))
-        return
-    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as helper:
-        reads = [partial(source.read, number) for number in cells]
-        coming = helper.submit(reads[0])
-        for position, number in enumerate(cells):
-            block = coming.result()
-            if position + 1 < len(cells):
-                coming = helper.submit(reads[position + 1])
-            yield cell(number, block)
+
+_NO_ROWS = Block(np.empty((0, 0)))

@@ -13,6 +13,7 @@ import numpy as np
 
 from dask_gmm.data.sinks import JOINED_ROWS
 from dask_gmm.engine.leaves import FAN_IN
+from dask_gmm.engine.limits import PAUSE
 from dask_gmm.mixture.blocking import several_bytes, workspace_bytes
 from dask_gmm.mixture.counting import counter_bytes
 from dask_gmm.mixture.counts import counted_bytes
@@ -23,9 +24,10 @@ from dask_gmm.run.quicklook import MAX_FEATURES, MAX_SIDE
 from dask_gmm.run.segment import ROWS
 
 #: A worker process that has imported everything and holds no data, and what its heap keeps.
-PROCESS_BYTES = 430 << 20
-#: A Dask worker stops taking tasks at this share of its memory limit.
-USABLE = 0.8
+PROCESS_BYTES = 400 << 20
+#: Shares of a worker's memory limit at which it stops taking tasks: one of ours, and by Dask's own
+#: default one that others have set up.
+USABLE, USABLE_ELSEWHERE = PAUSE, 0.8
 #: Memory that is freed in pieces smaller than this stays with the process (glibc's threshold).
 KEPT = 32 << 20
 
@@ -42,7 +44,7 @@ class Load:
         Of all the data.
     n_features, itemsize : int
     read_ahead : bool
-        Whether a leaf has several cells, of which one is read while another is worked on.
+        Whether there are several cells, of which one is read while another is worked on.
     row_bytes : int
         Of a row as it is read, with its weight.
     copied : bool
@@ -65,6 +67,8 @@ class Load:
         What reading the largest cell takes beyond its rows: masks, weights, columns not asked for.
     most_distinct : int
         Distinct rows that are counted at most.
+    usable : float
+        Share of a worker's memory limit that can be used.
     """
 
     rows: int
@@ -85,6 +89,7 @@ class Load:
     threads: int
     beside_bytes: int = 0
     most_distinct: int = 0
+    usable: float = USABLE
 
     @property
     def worker_bytes(self) -> int:
@@ -127,11 +132,12 @@ class Load:
 
     @property
     def _survey(self) -> int:
-        """Two arrays of row numbers; the sample so far, merged, and in order; the counts."""
+        """Two arrays of row numbers; samples so far, merged, in order; counts; another leaf's."""
         # A leaf has several cells only as far as they are small: see engine.leaves.
         leaf = max(self.rows, -(-2 * self.n_rows // self.n_leaves))
         counting = counter_bytes(self._width, leaf, self.most_distinct)
-        return self._reading + 16 * self.rows + 3 * self._sample + counting
+        of_leaves = (3 + self.read_ahead) * self._sample + (1 + self.read_ahead) * counting
+        return self._reading + 16 * self.rows + of_leaves
 
     @property
     def _width(self) -> int:
@@ -144,22 +150,24 @@ class Load:
 
     @property
     def _e_step(self) -> int:
-        work = several_bytes(self.together, self.n_features)
-        return self._reading + work + 4 * self._statistics
+        work = (1 + self.read_ahead) * several_bytes(self.together, self.n_features)
+        return self._reading + work + (4 + 2 * self.read_ahead) * self._statistics
 
     @property
     def _segmentation(self) -> int:
-        """Return the results of a cell, one of them encoded; the cell, and what its heap kept."""
+        """Results of a cell, one of them encoded; the cell, and what its heap kept; buffers."""
         K = self.n_components
         shown = ("labels", "uncertainty") if self.pictured else ()
         held = _row_bytes({*self.outputs, *shown}, K)
         encoded = 2 * max((sum(_row_bytes({name}, K)) for name in self.outputs), default=0)
         slices = 3 * sum(_row_bytes(forms(K), K)) * min(ROWS, self.rows)
+        results = self.rows * (sum(held) + encoded)
         cells = self._cell + min(self._reading - self._cell, 3 * KEPT)
         if self.read_ahead:
-            cells = self._reading
-        work = workspace_bytes(self.family, K, self.n_features)
-        return cells + self.rows * (sum(held) + encoded) + slices + work + self._look_up
+            # The leaf that reads has written results before, and its heap may have kept some.
+            cells = self._reading + min(results, KEPT)
+        work = (1 + self.read_ahead) * workspace_bytes(self.family, K, self.n_features)
+        return cells + results + slices + work + self._look_up
 
     @property
     def _look_up(self) -> int:
@@ -191,7 +199,7 @@ class Load:
 
 def fits(load: Load, memory_limit: int | None) -> bool:
     """Tell whether a worker with so much memory can hold its part."""
-    return memory_limit is None or load.worker_bytes <= USABLE * memory_limit
+    return memory_limit is None or load.worker_bytes <= load.usable * memory_limit
 
 
 def _row_bytes(names: Iterable[str], K: int) -> list[int]:

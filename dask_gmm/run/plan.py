@@ -17,7 +17,7 @@ from dask_gmm.mixture.families import Family, family
 from dask_gmm.mixture.survey import sample_capacity
 from dask_gmm.run.compression import CompressionPlan, plan_compression
 from dask_gmm.run.config import Config
-from dask_gmm.run.memory import PROCESS_BYTES, USABLE, Load, fits
+from dask_gmm.run.memory import PROCESS_BYTES, USABLE, USABLE_ELSEWHERE, Load, fits
 
 
 @dataclass(frozen=True)
@@ -89,15 +89,15 @@ class RunPlan:
         if self.fits or self.memory_limit is None:
             return
         load = self.load
-        enough = math.ceil(load.worker_bytes / USABLE / 2**20)
+        enough = math.ceil(load.worker_bytes / load.usable / 2**20)
         threads = "" if load.threads == 1 else f"{load.threads} threads, "
         text = (
             f"cluster.memory_limit: {_gib(self.memory_limit)} per worker is too little: "
             f"{_gib(PROCESS_BYTES)} for the process and {_gib(load.worker_bytes - PROCESS_BYTES)} "
             f"for {threads}chunks of {load.rows:,} rows (K={load.n_components}, "
             f"D={load.n_features}, {np.dtype(self.manifest.dtype)}) and a sample of "
-            f"{load.sample_rows:,} are {_gib(load.worker_bytes)}, and {USABLE:.0%} of the limit "
-            f"can be used; set cluster.memory_limit >= {enough}MiB"
+            f"{load.sample_rows:,} are {_gib(load.worker_bytes)}, and {load.usable:.0%} of the "
+            f"limit can be used; set cluster.memory_limit >= {enough}MiB"
         )
         rows = self._fitting_rows()
         if rows:
@@ -133,7 +133,7 @@ def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan
         n_rows=grid.n_rows_total,
         n_features=D,
         itemsize=itemsize,
-        read_ahead=any(len(cells) > 1 for cells in leaves),
+        read_ahead=len(grid) > 1,
         row_bytes=manifest.row_bytes,
         copied=manifest.copied,
         joined_bytes=manifest.joined_bytes,
@@ -146,6 +146,7 @@ def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan
         outputs=tuple(config.outputs.written()),
         threads=cluster.tasks_per_worker,
         beside_bytes=source.beside_bytes,
+        usable=USABLE if cluster.kind == "local" else USABLE_ELSEWHERE,
     )
     memory_limit = cluster.memory_per_worker
     compression = plan_compression(config.fit.compress, source.dtype, load, memory_limit)

@@ -30,7 +30,8 @@ def test_row_index_numbers_the_rows_of_the_region(grid):
     for cell in range(len(grid)):
         expected = numbers[grid.region(cell)].ravel()
         np.testing.assert_array_equal(grid.row_index(cell), expected)
-        assert grid.n_rows(cell) == expected.size
+        assert grid.n_rows(cell) == grid.rows_per_cell[cell] == expected.size
+    assert grid.rows_per_cell.shape == (len(grid),)
 
 
 def test_row_index_passes_32_bits():

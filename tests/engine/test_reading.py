@@ -1,8 +1,8 @@
-"""Reading ahead: in order, one cell ahead and no more, and errors where they happen."""
+"""Reading: cells in order, lent one at a time, and errors where they happen."""
 
 from __future__ import annotations
 
-import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -11,58 +11,62 @@ from dask_gmm.data.grid import Block, Grid
 from dask_gmm.engine.reading import read_cells
 
 
-class Slow:
-    """A source that knows which cells have been read, and by whom."""
+class Source:
+    """A source that knows which cells have been read, and which rows are still in memory."""
 
     grid = Grid((10, 6), (3, 4))
 
     def __init__(self, bad=None):
-        self.read_cells, self.threads, self.bad = [], set(), bad
+        self.read_cells, self.rows, self.bad = [], weakref.WeakSet(), bad
+        self.most_rows = 0
 
     def read(self, cell):
+        self.most_rows = max(self.most_rows, len(self.rows))
         self.read_cells.append(cell)
-        self.threads.add(threading.current_thread())
         if cell == self.bad:
             raise ValueError(f"cell {cell}")
-        return Block(np.full((self.grid.n_rows(cell), 2), cell))
+        values = np.full((self.grid.n_rows(cell), 2), cell).view(Rows)
+        self.rows.add(values)
+        return Block(values)
+
+
+class Rows(np.ndarray):
+    """An array that a weak set can hold."""
+
+    __hash__ = object.__hash__
 
 
 def test_cells_come_in_order_with_their_place():
-    source = Slow()
+    source = Source()
     for expected, cell in zip([1, 2, 5], read_cells(source, [1, 2, 5]), strict=True):
         assert cell.number == expected
         assert (cell.values == expected).all()
+        assert cell.weights is None
+        assert cell.valid is None
         assert cell.region == source.grid.region(expected)
         np.testing.assert_array_equal(cell.row_index(), source.grid.row_index(expected))
 
 
-def test_one_cell_is_read_ahead_and_no_more():
-    source = Slow()
+def test_nothing_is_read_before_it_is_asked_for():
+    source = Source()
     cells = read_cells(source, range(6))
+    assert source.read_cells == []
     for number in range(6):
         assert next(cells).number == number
-        assert len(source.read_cells) <= number + 2
-    assert source.read_cells == list(range(6))
-    assert threading.current_thread() not in source.threads
+        assert source.read_cells == list(range(number + 1))
 
 
-def test_a_single_cell_needs_no_helper():
-    source = Slow()
-    assert [cell.number for cell in read_cells(source, [4])] == [4]
-    assert source.threads == {threading.current_thread()}
+def test_a_cells_rows_are_gone_before_the_next_one_is_read():
+    source = Source()
+    for cell in read_cells(source, range(6)):
+        assert len(source.rows) == 1
+        assert len(cell.values) == source.grid.n_rows(cell.number)
+    assert source.most_rows == 0
+    assert not len(cell.values)
 
 
 def test_an_error_comes_when_its_cell_is_asked_for():
-    cells = read_cells(Slow(bad=2), range(6))
+    cells = read_cells(Source(bad=2), range(6))
     assert [next(cells).number, next(cells).number] == [0, 1]
     with pytest.raises(ValueError, match="cell 2"):
         next(cells)
-
-
-def test_a_reader_that_is_left_ends_its_helper():
-    before = threading.active_count()
-    cells = read_cells(Slow(), range(6))
-    next(cells)
-    assert threading.active_count() == before + 1
-    cells.close()
-    assert threading.active_count() == before

@@ -82,9 +82,9 @@ def refusal(project, dask_gmm, config, *settings):
 @pytest.mark.parametrize(
     ("shape", "dtype", "limit"),
     [
-        ((4_000_000, 1), "f4", "660MiB"),
-        ((300_000, 16), "f8", "700MiB"),
-        ((900_000, 3), "u1", 660 << 20),
+        ((4_000_000, 1), "f4", "520MiB"),
+        ((300_000, 16), "f8", "560MiB"),
+        ((900_000, 3), "u1", 520 << 20),
     ],
 )
 def test_what_cannot_fit_is_refused_with_advice_that_fits(project, dask_gmm, shape, dtype, limit):
@@ -110,10 +110,10 @@ def _gib(limit):
 
 
 def test_no_chunk_is_proposed_where_none_would_fit(picture, dask_gmm):
-    limit = PROCESS_BYTES  # of which four fifths can be used
+    limit = PROCESS_BYTES  # of which a part can be used
     cluster = {"kind": "local", "memory_limit": limit}
     said = refusal(picture, dask_gmm, picture.config(cluster=cluster))
-    assert "set cluster.memory_limit >= 5" in said
+    assert "set cluster.memory_limit >= 4" in said
     assert "chunks of at most" not in said
 
 
@@ -130,7 +130,7 @@ def test_a_run_at_the_very_limit_that_was_proposed_completes(project, dask_gmm):
     project.array(
         (np.random.default_rng(0).random((4000, 2000, 3)) * 99).astype("u1"), (2000, 2000, 3)
     )
-    cluster = {"kind": "local", "n_workers": 1, "memory_limit": "660MiB"}
+    cluster = {"kind": "local", "n_workers": 1, "memory_limit": "520MiB"}
     config = project.config(cluster=cluster, model={"n_components": 6, "max_iter": 2, "n_init": 1})
     enough = re.search(r"memory_limit >= (\d+MiB)", refusal(project, dask_gmm, config))[1]
     code, _, err = dask_gmm("run", config, f"--set=cluster.memory_limit={enough}")
