@@ -28,8 +28,8 @@ from benchmarks.output import RESULTS, exit_code, write_results
 from dask_gmm.data.ingest import ingest_image
 from dask_gmm.engine.passes import Passes
 from dask_gmm.engine.threads import one_blas_thread
+from dask_gmm.fit.candidates import Finisher
 from dask_gmm.fit.compression import readings_for_fit
-from dask_gmm.fit.loop import Solution
 from dask_gmm.mixture.counting import Counter
 from dask_gmm.mixture.counts import Counts
 from dask_gmm.mixture.e_step import e_step
@@ -42,7 +42,7 @@ from dask_gmm.mixture.survey import Survey
 from dask_gmm.run.config import load_config
 from dask_gmm.run.job import Job, plan_configured
 from dask_gmm.run.segment import ROWS
-from dask_gmm.run.stages import Started, fit_stage, start_stage, survey_stage
+from dask_gmm.run.stages import Started, fit_stage, select_stage, start_stage, survey_stage
 from dask_gmm.run.work import start_workers
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def bring(folder: Path, quick: bool) -> Path:
 
 def planned(array: Path, quick: bool) -> Job:
     """Return the configuration's job on that array."""
-    toy = ("cluster.kind=threads", "cluster.memory_limit=null", "fit.sample_rows=2000")
+    toy = ("cluster={kind: threads, n_workers: 2}", "fit.sample_rows=2000")
     return plan_configured(
         load_config(CONFIG, overrides=(f"source.path={array}", *(toy if quick else ())))
     )
@@ -84,36 +84,37 @@ def measure_fit(job: Job, repeats: int) -> tuple[dict[str, Any], Survey, Paramet
     with start_workers(job.config) as workers:
         passes = Passes.over_source(job.source, job.plan.leaves, workers.scheduler)
         # Once before: the workers import what they need, and the files come into memory.
-        seen, started, solution = fitted(job, passes)
+        seen, started, winner = fitted(job, passes)
         for _ in range(repeats):
             fits.append(seconds(lambda: fitted(job, passes)))
             plain.append(seconds(lambda: plain_passes(passes, started)))
     result = {
         "rows": seen.n_used,
         "distinct_rows": len(seen.counts),
-        "n_iter": solution.n_iter,
+        "n_iter": winner.solution.n_iter,
         "fit_seconds": _spread(fits),
         "plain_passes_seconds": _spread(plain),
         "ratio": float(np.median(np.array(plain) / np.array(fits))),
     }
-    return result, seen, solution.parameters.outside(started.plan.frame)
+    return result, seen, winner.solution.parameters.outside(started.frame)
 
 
-def fitted(job: Job, passes: Passes) -> tuple[Survey, Started, Solution]:
+def fitted(job: Job, passes: Passes) -> tuple[Survey, Started, Finisher]:
     """Fit as a run does, up to the mixture."""
     config, source = job.config, job.source
     seen = survey_stage(config, source, job.plan, passes)
     started = start_stage(config, source, passes, seen)
     with one_blas_thread():
         readings = readings_for_fit(seen, passes)
-        solution = fit_stage(config, readings, seen, started, lambda *_: None)
-    return seen, started, solution
+        finishers = fit_stage(config, readings, seen, started, lambda *_: None)
+    return seen, started, select_stage(config, readings, seen, finishers).winner
 
 
 def plain_passes(passes: Passes, started: Started) -> None:
     """Read all pixels so many times, for a step of EM each."""
+    parameters = started.going_on[0].fitted.final.parameters
     for _ in range(PASSES):
-        passes.run("e-step", e_step, started.best.final.parameters, started.plan.frame)
+        passes.run("e-step", e_step, parameters, started.frame)
 
 
 def measure_labels(

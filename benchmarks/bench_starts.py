@@ -94,7 +94,7 @@ def measure(name: str, rows: np.ndarray, K: int, seeds: Sequence[int]) -> dict[s
     """Return what every way reaches on one data set, and at what cost."""
     unit = rows.std(axis=0)
     frame = Frame.of_sample(rows, unit=unit, isotropic=False)
-    floor = frame.floor(floor_in_model_frame("auto", rows.dtype, unit))
+    floor = frame.floor(floor_in_model_frame("auto", [rows.dtype] * len(unit), unit))
     runs = []
     for seed in seeds:
         for way in WAYS:
