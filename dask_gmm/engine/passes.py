@@ -1,26 +1,29 @@
 """A pass: one reading of the data. A function maps every leaf; a fixed tree adds the results.
 
-The graph of a pass is one task that holds the arguments (parameters, say), one task per leaf, and
-sums of sixteen. The arguments travel as a task, because a task is recomputed where a scattered
-value is lost with its holder. For stored data a leaf task opens its cells itself, so that no graph
-of reads is built or shipped. Which worker runs what, and in which order, changes no bit.
+The arguments of a pass (parameters, say) travel as a task, because a task is recomputed where a
+scattered value is lost with its holder. For stored data a leaf task opens its cells itself, so that
+no graph of reads is built or shipped. Sums of sixteen are made where the leaves were; those of one
+level come to the client as they get ready, where a ledger may keep them: what it has kept, another
+process need not do again. Which worker runs what, and in which order, changes no bit.
 """
 
 from __future__ import annotations
 
-import operator
 import uuid
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from functools import reduce
 from typing import Any, TypeVar
 
+from dask.base import compute
+from dask.callbacks import Callback
 from dask.delayed import Delayed, delayed
 
 from dask_gmm.data.sources import Source
-from dask_gmm.engine.leaves import FAN_IN
+from dask_gmm.engine.futures import Patience, Work, hand_over
+from dask_gmm.engine.ledger import Ledger, NoLedger
 from dask_gmm.engine.reading import Cell, read_cells
 from dask_gmm.engine.threads import one_blas_thread as one_blas_thread
+from dask_gmm.engine.tree import Tree, add_up
 from dask_gmm.engine.turns import in_turn
 from dask_gmm.errors import RunFailedError
 
@@ -44,20 +47,39 @@ class Passes:
         Each is, or computes to, a function without arguments that yields the leaf's blocks.
     scheduler : optional
         As ``dask.compute`` takes it; None uses the active one.
+    ledger : Ledger, optional
+        Where results are kept, and looked up before anything is read.
+    patience : Patience
+        When a leaf on a distributed scheduler is run once more, or given up.
     """
 
-    def __init__(self, leaves: Sequence[Leaf | Delayed], scheduler: Any = None) -> None:
+    def __init__(
+        self,
+        leaves: Sequence[Leaf | Delayed],
+        scheduler: Any = None,
+        ledger: Ledger | None = None,
+        patience: Patience = Patience(),  # noqa: B008  it is frozen
+    ) -> None:
         self._leaves = tuple(leaves)
         self._scheduler = scheduler
+        self._ledger = ledger or NoLedger()
+        self._patience = patience
         self._n_computed = 0
         # A scheduler takes equal keys for equal tasks, and it may serve other programs too.
         self._token = uuid.uuid4().hex[:8]
         self.n_passes = 0
 
     @classmethod
-    def over_source(cls, source: Source, leaves: Sequence[range], scheduler: Any = None) -> Passes:
+    def over_source(
+        cls,
+        source: Source,
+        leaves: Sequence[range],
+        scheduler: Any = None,
+        ledger: Ledger | None = None,
+        patience: Patience = Patience(),  # noqa: B008
+    ) -> Passes:
         """Read stored data: each leaf is a run of the source's cells."""
-        return cls([StoredLeaf(source, cells) for cells in leaves], scheduler)
+        return cls([StoredLeaf(source, cells) for cells in leaves], scheduler, ledger, patience)
 
     @property
     def n_leaves(self) -> int:
@@ -83,7 +105,17 @@ class Passes:
             The sum over all leaves, added in an order that depends on the number of leaves alone.
         """
         self.n_passes += 1
-        return self._compute(name, _run_leaf, function, self._leaves, arguments, _tree_sum)
+        tree = Tree.of_sums(len(self._leaves))
+        return self._compute(name, _run_leaf, function, self._leaves, arguments, tree, add_up)
+
+    def write(self, name: str, function: LeafFunction[Result], *arguments: Any) -> Result:
+        """Read the data once with a function that writes: every single leaf is kept as finished.
+
+        Parameters and result are those of :meth:`run`.
+        """
+        self.n_passes += 1
+        tree = Tree.of_leaves(len(self._leaves))
+        return self._compute(name, _run_leaf, function, self._leaves, arguments, tree, add_up)
 
     def map(
         self, name: str, function: Callable[..., Result], items: Sequence[Any], *arguments: Any
@@ -92,7 +124,8 @@ class Passes:
 
         Nothing is read.
         """
-        return self._compute(name, _run_item, function, items, arguments, _gathered)
+        tree = Tree.of_leaves(len(items))
+        return self._compute(name, _run_item, function, items, arguments, tree, list)
 
     def _compute(
         self,
@@ -101,22 +134,33 @@ class Passes:
         function: Callable[..., Any],
         items: Sequence[Any],
         arguments: tuple[Any, ...],
-        collect: Callable[[list[Delayed], str], Delayed],
+        tree: Tree,
+        collect: Callable[[list[Any]], Any],
     ) -> Any:
         self._n_computed += 1
         key = f"{name}-{self._token}-{self._n_computed}"
-        call = delayed(task, pure=False)
-        shared = delayed(arguments, pure=False, traverse=False, name=f"{key}-arguments")
-        if len(items) > FEW:
-            shared = delayed(_identity, pure=False)(arguments, dask_key_name=f"{key}-arguments")
-        # A tuple's first part is the scheduler's task group: leaves make one of their own, or
-        # they would all go where the arguments are.
-        parts = [
-            call(function, item, shared, dask_key_name=(key, i)) for i, item in enumerate(items)
-        ]
+        call = self._ledger.call(name, tree.n_kept)
+        if call.result is not None:
+            return call.result[0]
+
+        def tasks(which: Sequence[int], key: str) -> list[Delayed]:
+            return _tasks(task, function, {i: items[i] for i in which}, arguments, key)
+
+        values = dict(call.parts)
+
+        def keep(index: int, value: Any) -> None:
+            values[index] = call.part(index, value)
+
+        missing = tuple(i for i in range(tree.n_kept) if i not in values)
+        work = Work(tree, missing, tasks, key)
         try:
-            return collect(parts, key).compute(scheduler=self._scheduler)
-        except Exception as error:
+            if _is_client(self._scheduler):
+                hand_over(work, self._scheduler, keep, self._patience)
+            else:
+                _compute_here(work, self._scheduler, keep)
+            return call.finish(collect([values[i] for i in range(tree.n_kept)]))
+        except BaseException as error:
+            call.abandon()
             poison = _poison(error, key, items)
             if poison is None:
                 raise
@@ -137,28 +181,48 @@ class StoredLeaf:
         return self.source.where(self.cells[0], self.cells[-1])
 
 
-def _tree_sum(parts: list[Delayed], key: str) -> Delayed:
-    add = delayed(_sum, pure=False)
-    level = 0
-    while len(parts) > 1 or level == 0:
-        groups = [parts[i : i + FAN_IN] for i in range(0, len(parts), FAN_IN)]
-        parts = [
-            add(group, dask_key_name=(f"{key}-sum-{level}", i)) for i, group in enumerate(groups)
-        ]
-        level += 1
-    return parts[0]
+def _tasks(
+    task: Callable[..., Any],
+    function: Callable[..., Any],
+    items: Mapping[int, Any],
+    arguments: tuple[Any, ...],
+    key: str,
+) -> list[Delayed]:
+    """Return one lazy task per item; they share the one that holds the arguments."""
+    call = delayed(task, pure=False)
+    shared = delayed(arguments, pure=False, traverse=False, name=f"{key}-arguments")
+    if len(items) > FEW:
+        shared = delayed(_identity, pure=False)(arguments, dask_key_name=f"{key}-arguments")
+    # A tuple's first part is the scheduler's task group: leaves make one of their own, or
+    # they would all go where the arguments are.
+    return [call(function, item, shared, dask_key_name=(key, i)) for i, item in items.items()]
+
+
+def _compute_here(work: Work, scheduler: Any, keep: Callable[[int, Any], None]) -> None:
+    """Compute the missing nodes in one graph, on whatever scheduler that is not a client."""
+    nodes = work.nodes()
+    index_of = {node.key: i for i, node in nodes.items()}
+    noted = set[int]()
+
+    def note(key: Any, value: Any, *state: Any) -> None:
+        if key in index_of:
+            noted.add(index_of[key])
+            keep(index_of[key], value)
+
+    # Dask's own schedulers tell of every task as it ends; others only hand over the results.
+    with Callback(posttask=note):
+        values = compute(*nodes.values(), scheduler=scheduler)
+    for i, value in zip(nodes, values, strict=True):
+        if i not in noted:
+            keep(i, value)
 
 
 def _identity(value: Any) -> Any:
     return value
 
 
-def _sum(parts: Sequence[Any]) -> Any:
-    return reduce(operator.add, parts)
-
-
-def _gathered(parts: list[Delayed], key: str) -> Delayed:
-    return delayed(list, pure=False)(parts, dask_key_name=f"{key}-all")
+def _is_client(scheduler: Any) -> bool:
+    return callable(getattr(scheduler, "scheduler_info", None))
 
 
 def _run_leaf(function: LeafFunction[Result], leaf: Leaf, arguments: Sequence[Any]) -> Result:
@@ -172,7 +236,7 @@ def _run_item(function: Callable[..., Result], item: Any, arguments: Sequence[An
         return function(item, *arguments)
 
 
-def _poison(error: Exception, key: str, items: Sequence[Any]) -> RunFailedError | None:
+def _poison(error: BaseException, key: str, items: Sequence[Any]) -> RunFailedError | None:
     """Return what to say where one task has ended every worker that it was given to."""
     task: Any = getattr(error, "task", "")
     if type(error).__name__ != "KilledWorker" or key not in str(task):
