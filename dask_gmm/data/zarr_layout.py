@@ -79,8 +79,15 @@ def read_layout(folder: Folder) -> tuple[ZarrLayout, dict[str, Any]]:
     """
     documents = read_documents(folder)
     array = _open(folder.zarr_store(), folder.name, 3 if "zarr.json" in documents else 2)
-    attributes = dict(array.attrs)
     metadata: Any = array.metadata
+    # Zarr takes what it does not need to look at.
+    sizes = (*array.chunks, *(array.shards or ()))
+    if not isinstance(metadata.attributes, dict) or any(n is False or n < 1 for n in sizes):
+        raise InputDataError(
+            f"{folder.name}: the metadata are damaged: attributes must be a mapping, and the "
+            f"lengths of chunks {sizes} positive; restore them from a copy"
+        )
+    attributes = dict(array.attrs)
     if metadata.zarr_format == 2:
         names, last = attributes.get("_ARRAY_DIMENSIONS"), metadata.compressor
     else:

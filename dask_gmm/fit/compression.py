@@ -38,6 +38,10 @@ class CountedReadings:
         """Go through the distinct rows once."""
         return function([self.rows], *arguments)
 
+    def write(self, name: str, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Read all of the data once: what is written is written of every row."""
+        return self._passes.write(name, function, *arguments)
+
     def map(
         self, name: str, function: Callable[..., Result], items: Sequence[Any], *arguments: Any
     ) -> list[Result]:

@@ -32,6 +32,9 @@ class Readings(Protocol):
     def run(self, name: str, function: Callable[..., Result], *arguments: Any) -> Result:
         """Read once: add ``function(blocks, *arguments)`` over all parts of the data."""
 
+    def write(self, name: str, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Read once, as ``run`` does, with a function that writes what is not to be lost."""
+
     def map(
         self, name: str, function: Callable[..., Result], items: Sequence[Any], *arguments: Any
     ) -> list[Result]:
@@ -49,6 +52,10 @@ class MemoryReadings:
         """Read once."""
         self.n_passes += 1
         return function([self.rows], *arguments)
+
+    def write(self, name: str, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Read once."""
+        return self.run(name, function, *arguments)
 
     def map(
         self, name: str, function: Callable[..., Result], items: Sequence[Any], *arguments: Any

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,7 @@ import rich_click as click
 
 from dask_gmm import __version__
 from dask_gmm.errors import NotConvergedError, RunFailedError
-from dask_gmm.run.exits import exit_code, printing
+from dask_gmm.run.exits import end_after, exit_code, printing
 
 if TYPE_CHECKING:
     from dask_gmm.run.config import Config
@@ -71,10 +73,31 @@ def cli() -> None:
     """Gaussian mixture clustering for data that does not fit in memory."""
 
 
+_DURATION = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s?)?")
+
+
+def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Return the seconds of 5400, 90m or 1h30m."""
+    if value is None:
+        return None
+    found = _DURATION.fullmatch(value.strip())
+    parts = zip(found.groups(), (86_400, 3600, 60, 1), strict=True) if found else ()
+    seconds = float(sum(int(n) * unit for n, unit in parts if n))
+    if not seconds:
+        raise click.BadParameter(f"{value!r} is no time above 0, such as 5400, 90m or 1h30m")
+    return seconds
+
+
 @cli.command()
 @_common
 @_log_option
 @click.option("--require-convergence", is_flag=True, help="Exit with 4 if EM did not converge.")
+@click.option(
+    "--max-runtime",
+    callback=_seconds,
+    metavar="SECONDS|1h30m",
+    help="End after this time, with 75 and what is finished kept; start again to go on.",
+)
 def run(
     config: Path,
     directory: Path | None,
@@ -82,16 +105,19 @@ def run(
     as_json: bool,
     log_format: str,
     require_convergence: bool,
+    max_runtime: float | None,
 ) -> None:
     """Carry out CONFIG: fit the mixture, write the outputs, the model and the report."""
     from dask_gmm.run.logs import start_logging
 
     start_logging(log_format)
+    if max_runtime is not None:
+        end_after(max_runtime)
     loaded = _loaded(config, directory, overrides)
     from dask_gmm.run.job import run_configured
     from dask_gmm.run.summary import SummaryConsole, print_summary, summary_json
 
-    outcome = run_configured(loaded)
+    outcome = run_configured(loaded, _command(config, directory, overrides))
     with printing():
         if as_json:
             click.echo(json.dumps(summary_json(outcome)))
@@ -191,6 +217,55 @@ def ingest(
     shape = " x ".join(map(str, manifest.shape))
     with printing():
         click.echo(f"{array}: {shape} {manifest.dtype}, {manifest.n_cells} chunks")
+
+
+@cli.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@_log_option
+def info(run_dir: Path, as_json: bool, log_format: str) -> None:
+    """Say how far the run in RUN_DIR is, and how it goes on."""
+    from dask_gmm.run.logs import start_logging
+    from dask_gmm.run.state import state_of
+
+    start_logging(log_format)
+    state = state_of(run_dir)
+    with printing():
+        click.echo(json.dumps(state.to_json()) if as_json else state.sentence())
+
+
+@cli.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option(
+    "-C",
+    "directory",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="What a relative path of the input is relative to.",
+)
+@_log_option
+def verify(run_dir: Path, directory: Path | None, log_format: str) -> None:
+    """Check the finished run in RUN_DIR: its files, its outputs, and that its input is the same."""
+    from dask_gmm.run.logs import start_logging
+    from dask_gmm.run.verify import verify_run
+
+    start_logging(log_format)
+    checked = verify_run(run_dir, directory)
+    with printing():
+        for line in checked:
+            click.echo(line)
+
+
+def _command(config: Path, directory: Path | None, overrides: tuple[str, ...]) -> str:
+    """Return the command line as it may be shown and stored."""
+    shown = ["dask-gmm", "run", str(config)]
+    if directory is not None:
+        shown += ["-C", str(directory)]
+    for text in overrides:
+        key, _, _ = text.partition("=")
+        secret = key.strip().startswith("source.storage_options")
+        shown.append(f"--set={key}=***" if secret else f"--set={text}")
+    return shlex.join(shown)
 
 
 def _loaded(config: Path, directory: Path | None, overrides: tuple[str, ...]) -> Config:

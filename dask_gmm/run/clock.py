@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -23,13 +23,16 @@ class Clock:
         When the run began.
     timings : list of mapping
         ``step`` and ``seconds`` of every finished step, in order.
-    readings : list of float
-        Seconds of every reading in EM over all rows.
+    readings : list of float or None
+        Seconds of every reading in EM over all rows; None where an earlier process did it.
+    is_recalled : callable
+        Tells whether the last reading was done by an earlier process.
     """
 
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     timings: list[dict[str, Any]] = field(default_factory=list)
-    readings: list[float] = field(default_factory=list)
+    readings: list[float | None] = field(default_factory=list)
+    is_recalled: Callable[[], bool] = lambda: False
     _since: float = 0.0
 
     @contextlib.contextmanager
@@ -44,5 +47,7 @@ class Clock:
     def reading(self, iteration: int, mean: float) -> None:
         """Time one reading in EM, and say how the mean log-likelihood (nats per row) stands."""
         before, self._since = self._since, time.perf_counter()
-        self.readings.append(round(self._since - before, 4))
-        log.info("pass %d: mean log-likelihood %.6f, %.2f s", iteration, mean, self.readings[-1])
+        seconds = None if self.is_recalled() else round(self._since - before, 4)
+        self.readings.append(seconds)
+        took = "done earlier" if seconds is None else f"{seconds:.2f} s"
+        log.info("pass %d: mean log-likelihood %.6f, %s", iteration, mean, took)

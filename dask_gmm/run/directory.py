@@ -24,6 +24,7 @@ MARKER = ".dask-gmm-run.json"
 LOCK = ".dask-gmm-run.lock"
 PARTIAL = ".partial"
 MANIFEST = "manifest.json"
+CHECKPOINT = "checkpoint"
 
 
 class RunDirectory:
@@ -42,6 +43,11 @@ class RunDirectory:
     def partial(self) -> Path:
         """Where everything is written until all of it is there."""
         return self.path / PARTIAL
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where an unfinished run keeps what it has come to."""
+        return self.partial / CHECKPOINT
 
     def is_ours(self) -> bool:
         """Tell whether the directory holds our marker."""
@@ -129,8 +135,28 @@ class RunDirectory:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return set()
 
-    def begin(self, names: Sequence[str]) -> None:
+    def is_held(self) -> bool:
+        """Tell whether a run is at work here."""
+        try:
+            lock = os.open(self.path / LOCK, os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
+    def begin(self, names: Sequence[str], *, anew: bool) -> None:
         """Make ready for a run that will write ``names``, paths relative to the directory.
+
+        Parameters
+        ----------
+        names : sequence of str
+        anew : bool
+            Whether what an earlier run has left unfinished is dropped, and not gone on with.
 
         Raises
         ------
@@ -146,11 +172,23 @@ class RunDirectory:
                     f"{self.path / name}: exists, and no run of this program made it; move it "
                     "away, or choose another output path"
                 )
-        _remove(self.partial)
-        self.partial.mkdir()
+        if anew:
+            remove(self.partial)
+        self.partial.mkdir(exist_ok=True)
 
-    def commit(self, names: Sequence[str], manifest: Mapping[str, Any]) -> None:
-        """Move what was written to its place; the manifest last, and durably.
+    def complete_run_id(self) -> str | None:
+        """Return the id of a run that has written all and ended while it moved things in place."""
+        try:
+            content = (self.partial / MANIFEST).read_bytes()
+            found = json.loads(content)["run_id"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        place = self.path / MANIFEST
+        moved = place.exists() and place.read_bytes() == content
+        return found if isinstance(found, str) and not moved else None
+
+    def settle(self, names: Sequence[str], manifest: Mapping[str, Any]) -> None:
+        """Say durably that all was written: from here on it is only moved, whoever does that.
 
         Parameters
         ----------
@@ -162,20 +200,34 @@ class RunDirectory:
         from dask_gmm.model_file import write_durably
 
         text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
-        earlier = self._owned()
-        for name in earlier | set(names):
+        for name in self._owned() | set(names):
             self._refuse_links(name)
+        write_durably(self.partial / MANIFEST, text.encode())
+
+    def complete(self, names: Sequence[str]) -> dict[str, Any]:
+        """Move what was settled to its place, or what is left of it; return the manifest.
+
+        The manifest comes last, and durably.
+        """
+        from dask_gmm.model_file import write_durably
+
+        earlier = self._owned()
         self._mark(tuple(earlier | set(names)))
         (self.path / MANIFEST).unlink(missing_ok=True)
-        for name in sorted(earlier | set(names)):
-            _remove(self.path / name)
+        for name in sorted(earlier - set(names)):
+            remove(self.path / name)
         for name in names:
-            target = self.path / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (self.partial / name).rename(target)
-        _remove(self.partial)
+            # What is not there any more has been moved already.
+            if os.path.lexists(self.partial / name):
+                target = self.path / name
+                remove(target)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                (self.partial / name).rename(target)
         self._mark(names)
-        write_durably(self.path / MANIFEST, text.encode())
+        content = (self.partial / MANIFEST).read_bytes()
+        write_durably(self.path / MANIFEST, content)
+        remove(self.partial)
+        return dict(json.loads(content))
 
     @staticmethod
     def flush() -> None:
@@ -201,7 +253,7 @@ def _stays_inside(name: Any) -> bool:
     )
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Remove a file, a directory with all that is in it, or a link but not what it leads to."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
@@ -232,6 +284,8 @@ def disk_errors(what: os.PathLike[str] | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno is None:  # a lost connection, say: no word of a disk
+            raise
         path = error.filename or what
         raise RunFailedError(
             f"{path}: cannot be written ({error.strerror or error}); make room or make it "

@@ -12,11 +12,15 @@ from typing import Any
 
 import click
 
-from dask_gmm.errors import DaskGmmError
+from dask_gmm.errors import DaskGmmError, TemporaryFailureError
 
 log = logging.getLogger("dask_gmm")
 
-_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+_WORDS = {
+    signal.SIGINT: "interrupted",
+    signal.SIGTERM: "terminated",
+    signal.SIGALRM: "--max-runtime is over",
+}
 
 
 class _Signalled(BaseException):
@@ -33,8 +37,9 @@ class _ReaderGone(Exception):  # noqa: N818  it is no error
 
 def exit_code(command: Callable[[], Any]) -> int:
     """Carry out ``command``; say what went wrong, if anything, and return the exit code."""
+    arrived: list[signal.Signals] = []
     try:
-        with _signals_raise():
+        with _signals_raise(arrived):
             command()
     except click.ClickException as error:
         error.show()
@@ -42,7 +47,7 @@ def exit_code(command: Callable[[], Any]) -> int:
     except SystemExit as error:  # click's, where it has said all there is to say
         return error.code if isinstance(error.code, int) else 1
     except DaskGmmError as error:
-        return _failed(error)
+        return _ended_by(arrived[0]) if arrived else _failed(error)
     except (KeyboardInterrupt, click.Abort):
         return _ended_by(signal.SIGINT)
     except _Signalled as signalled:
@@ -51,7 +56,8 @@ def exit_code(command: Callable[[], Any]) -> int:
         # What is left in its buffer would be tried again, and complained about, at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
-        return _failed(_understood(error))
+        # A module that was being imported may make an error of its own of a signal.
+        return _ended_by(arrived[0]) if arrived else _failed(_understood(error))
     return 0
 
 
@@ -65,9 +71,14 @@ def printing() -> Iterator[None]:
         raise _ReaderGone from error
 
 
+def end_after(seconds: float) -> None:
+    """Let this command end in good order after so many seconds, to be started again."""
+    signal.setitimer(signal.ITIMER_REAL, min(seconds, 1e8))
+
+
 def _ended_by(number: signal.Signals) -> int:
     _say(f"{_WORDS[number]}; start the same command again")
-    return 128 + number
+    return TemporaryFailureError.exit_code if number == signal.SIGALRM else 128 + number
 
 
 def _failed(error: DaskGmmError) -> int:
@@ -97,16 +108,21 @@ def _say(message: str) -> None:
 
 
 @contextlib.contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM unwind everything, closing workers and files on the way."""
-    first: list[int] = []
+def _signals_raise(first: list[signal.Signals]) -> Iterator[None]:
+    """Let the first SIGINT, SIGTERM or alarm unwind everything, closing workers and files.
+
+    Parameters
+    ----------
+    first : list of Signals
+        Empty; the first signal is put there.
+    """
 
     def unwind(number: int, frame: Any) -> None:
         # A batch system may repeat itself; a second Ctrl-C means that closing takes too long.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        if number != signal.SIGALRM:
-            first.append(number)
+        if number != signal.SIGALRM or not first:
+            first.append(signal.Signals(number))
         # Python drops what is raised while it frees objects, as imports do: then once more.
         signal.setitimer(signal.ITIMER_REAL, 0.3)
         if not _is_unwinding():
@@ -115,7 +131,7 @@ def _signals_raise() -> Iterator[None]:
     before: dict[int, Any] = {}
     report = sys.unraisablehook
     try:
-        for each in (*_WORDS, signal.SIGALRM):
+        for each in _WORDS:
             before[each] = signal.signal(each, unwind)
     except ValueError:  # not the main thread: whoever started us deals with signals
         pass

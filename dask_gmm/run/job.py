@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,10 @@ from dask_gmm.data.sources import MaskOptions, Source, open_source
 from dask_gmm.run import logs
 from dask_gmm.run.clock import Clock
 from dask_gmm.run.config import Config
-from dask_gmm.run.directory import RunDirectory, disk_errors
+from dask_gmm.run.directory import CHECKPOINT, RunDirectory, disk_errors
 from dask_gmm.run.forms import check_columns
-from dask_gmm.run.standing import stands_by_configuration, stands_by_data
+from dask_gmm.run.standing import goes_on, stands_by_configuration, stands_by_data
+from dask_gmm.run.unfinished import write_identity
 
 if TYPE_CHECKING:
     from dask_gmm.run.plan import RunPlan
@@ -27,7 +29,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: What a finished run holds besides its outputs and its manifest.
-FILES = ("config.yaml", "model.safetensors", "model.json", "history.jsonl", "report.html")
+FILES = (
+    "config.yaml",
+    "model.safetensors",
+    "model.json",
+    "history.jsonl",
+    "report.html",
+    CHECKPOINT,
+)
 
 
 @dataclass(frozen=True)
@@ -81,8 +90,14 @@ def plan_configured(config: Config) -> Job:
     return _planned(config, *_opened(config))
 
 
-def run_configured(config: Config) -> Outcome:
-    """Carry out a configuration.
+def run_configured(config: Config, command: str | None = None) -> Outcome:
+    """Carry out a configuration, or what an earlier process has left to do of it.
+
+    Parameters
+    ----------
+    config : Config
+    command : str, optional
+        What starts this run, to be told to whoever asks how an interrupted one goes on.
 
     Raises
     ------
@@ -106,7 +121,7 @@ def run_configured(config: Config) -> Outcome:
         job = _planned(config, source, manifest)
         job.plan.require_fit()
     with directory.locked():
-        return Outcome(directory.path, _worked(job, directory, clock), skipped=False)
+        return Outcome(directory.path, _worked(job, directory, clock, command), skipped=False)
 
 
 def run_id(config: Config, manifest: InputManifest) -> str:
@@ -148,16 +163,48 @@ def _nothing_to_do(directory: RunDirectory, finished: dict[str, Any]) -> Outcome
     return Outcome(directory.path, finished, skipped=True)
 
 
-def _worked(job: Job, directory: RunDirectory, clock: Clock) -> dict[str, Any]:
-    """Do the work in a directory that is held; return the manifest."""
-    from dask_gmm.run.work import carry_out
-
+def _worked(job: Job, directory: RunDirectory, clock: Clock, command: str | None) -> dict[str, Any]:
+    """Do the work, or what is left of it, in a directory that is held; return the manifest."""
     # Outputs of a table may share a path.
     paths = dict.fromkeys(output.path for output in job.config.outputs.written().values())
-    names = (*FILES, *paths)
+    names = (*paths, *FILES)
+    if directory.complete_run_id() == job.run_id:
+        log.info("%s: all was written earlier, and is moved to its place", directory.path)
+        return _moved(directory, names)
+    from dask_gmm.run.checkpoint import Checkpoint
+    from dask_gmm.run.work import carry_out
+
+    identity = _identity(job, directory, command)
+    anew = not goes_on(directory.checkpoint, identity, job.config, job.plan.manifest)
     with disk_errors(directory.path):
-        directory.begin(names)
-    manifest = carry_out(job, directory.partial, clock, logs.settings())
+        directory.begin(names, anew=anew)
+        directory.checkpoint.mkdir(exist_ok=True)
+        write_identity(directory.checkpoint, identity)
+    checkpoint = Checkpoint(directory.checkpoint)
+    manifest = carry_out(job, directory.partial, clock, checkpoint, logs.settings())
     with disk_errors(directory.path):
-        directory.commit(names, manifest)
-    return manifest
+        directory.settle(names, manifest)
+    return _moved(directory, names)
+
+
+def _moved(directory: RunDirectory, names: Sequence[str]) -> dict[str, Any]:
+    """Move to its place what is all written; return the manifest."""
+    from dask_gmm.run.checkpoint import Checkpoint
+
+    with disk_errors(directory.path):
+        Checkpoint(directory.checkpoint).close()
+        return directory.complete(names)
+
+
+def _identity(job: Job, directory: RunDirectory, command: str | None) -> dict[str, Any]:
+    """Return what must be the same for a run to go on from another's checkpoint, and what helps."""
+    return {
+        "run_id": job.run_id,
+        "version": dask_gmm.__version__,
+        "configuration_hash": job.config.hash(),
+        "configuration": job.config.redacted(),
+        "fingerprint": job.plan.manifest.fingerprint,
+        "run_dir": str(directory.path),
+        "leaves": len(job.plan.leaves),
+        "command": command,
+    }

@@ -26,8 +26,9 @@ class PlainLines(logging.Formatter):
         self.run_id = run_id
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return time, level and message."""
-        return f"{self.formatTime(record)} {record.levelname} {_one_line(record)}"
+        """Return time, the run's id, level and message."""
+        run = f"[{self.run_id}] " if self.run_id else ""
+        return f"{self.formatTime(record)} {run}{record.levelname} {_one_line(record)}"
 
 
 class JsonLines(PlainLines):
@@ -46,7 +47,7 @@ class JsonLines(PlainLines):
 
 
 class TerminalLines(PlainLines):
-    """The message alone: the handler writes time and level beside it."""
+    """The message alone: the handler writes time, run and level beside it."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the message."""
@@ -77,7 +78,9 @@ class TerminalHandler(logging.Handler):
 
         style = self.STYLES.get(record.levelname, "")
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        run_id = getattr(self.formatter, "run_id", None)
         time = f"{datetime.fromtimestamp(record.created):%H:%M:%S} "
+        time += f"{run_id} " if run_id else ""
         line = Text.assemble((time, "dim"), (level + self.format(record), style))
         Console(stderr=True).print(line, soft_wrap=True)
 
@@ -97,7 +100,7 @@ def start_logging(form: str, run_id: str | None = None) -> None:
     form : {'rich', 'plain', 'json'}
         Where stderr is no terminal, ``rich`` is ``plain``.
     run_id : str, optional
-        Stands in every line of JSON.
+        Stands in every line.
     """
     global _settings
     if form == "rich" and not sys.stderr.isatty():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,18 @@ from dask_gmm.engine.passes import Passes
 from dask_gmm.errors import ConfigurationError, RunFailedError
 from dask_gmm.run.config import Config
 from dask_gmm.run.config.sections import Output
+from dask_gmm.run.directory import remove
 from dask_gmm.run.forms import Form, forms
 from dask_gmm.run.segment import Segmented
 
 
-def create_sinks(folder: Path, config: Config, source: Source, K: int) -> dict[str, Sink]:
+def create_sinks(
+    folder: Path, config: Config, source: Source, K: int, *, again: bool = False
+) -> dict[str, Sink]:
     """Create the outputs below ``folder``, ready to be written cell by cell.
+
+    With ``again`` they were created earlier, and what is written of them stays. Without it, what an
+    interrupted run may have begun to create is removed.
 
     Returns
     -------
@@ -35,12 +41,14 @@ def create_sinks(folder: Path, config: Config, source: Source, K: int) -> dict[s
     sinks = dict[str, Sink]()
     for (kind, path), names in together.items():
         own = {name: forms(K)[name] for name in names}
-        sinks |= _CREATE[kind](folder / path, own, source, config.outputs.keep)
+        if not again:
+            remove(folder / path)
+        sinks |= _CREATE[kind](folder / path, own, source, config.outputs.keep, again)
     return {name: sinks[name] for name in written}
 
 
 def _zarr_sinks(
-    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str]
+    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
 ) -> Mapping[str, Sink]:
     from dask_gmm.data.grid import Grid
     from dask_gmm.data.sinks.zarr import ZarrSink
@@ -50,14 +58,14 @@ def _zarr_sinks(
         raise ConfigurationError(f"{path}: a table's results are no Zarr array; allowed: parquet")
     return {
         name: ZarrSink.create(
-            path, grid, form.trailing, form.dtype, form.masked, {"dask_gmm": name}
+            path, grid, form.trailing, form.dtype, form.masked, {"dask_gmm": name}, again=again
         )
         for name, form in own.items()
     }
 
 
 def _npy_sinks(
-    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str]
+    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
 ) -> Mapping[str, Sink]:
     from dask_gmm.data.grid import Grid
     from dask_gmm.data.sinks.npy import NpySink
@@ -66,12 +74,13 @@ def _npy_sinks(
     if not isinstance(grid, Grid):
         raise ConfigurationError(f"{path}: a table's results are no .npy file; allowed: parquet")
     return {
-        name: NpySink.create(path, grid, form.trailing, form.dtype) for name, form in own.items()
+        name: NpySink.create(path, grid, form.trailing, form.dtype, again=again)
+        for name, form in own.items()
     }
 
 
 def _parquet_sinks(
-    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str]
+    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
 ) -> Mapping[str, Sink]:
     from dask_gmm.data.sinks.parquet import Part, create_parquet_sinks
     from dask_gmm.data.sources.parquet import ParquetSource
@@ -79,7 +88,7 @@ def _parquet_sinks(
     if not isinstance(source, ParquetSource):
         raise ConfigurationError(f"{path}: an array's results are no table; allowed: zarr, npy")
     parts = [Part(name, form.columns, np.dtype(form.dtype)) for name, form in own.items()]
-    return create_parquet_sinks(path, parts, source, keep)
+    return create_parquet_sinks(path, parts, source, keep, again=again)
 
 
 _CREATE: dict[str, Callable[..., Mapping[str, Sink]]] = {
@@ -122,6 +131,12 @@ def finish_outputs(sinks: Mapping[str, Sink], passes: Passes) -> None:
 
 def _join(piece: Unfinished) -> None:
     piece.join()
+
+
+def journal_of(segmented: Segmented) -> Iterator[dict[str, Any]]:
+    """Yield a line per cell, in their order: the checksums of what was written of it."""
+    for cell, checksums in sorted(segmented.checksums, key=lambda each: each[0]):
+        yield {"cell": cell, **checksums}
 
 
 def describe_outputs(

@@ -102,7 +102,7 @@ def model_of(job: Job, found: Findings) -> Model:
     return Model(found.mixture, covariance_type, job.source.feature_names, known)
 
 
-def history_of(found: Findings, seconds: Sequence[float]) -> list[dict[str, Any]]:
+def history_of(found: Findings, seconds: Sequence[float | None]) -> list[dict[str, Any]]:
     """Return one entry per evaluation: the starts of the kind chosen, then the winner's own."""
 
     def entry(stage: str, seed: int, of: Solution, i: int, took: float | None) -> dict[str, Any]:

@@ -261,4 +261,4 @@ def segment_stage(
     look_up: LookUp | None = None,
 ) -> Segmented:
     """Read everything once more: label, count and write every cell."""
-    return readings.run("segment", segment, Segmentation(mixture, sinks, quicklook, look_up))
+    return readings.write("segment", segment, Segmentation(mixture, sinks, quicklook, look_up))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dask_gmm.data.sinks import Sink
 from dask_gmm.engine.cluster import Workers, local_workers, thread_workers
 from dask_gmm.engine.dask_log import with_dask
 from dask_gmm.engine.passes import Passes
@@ -19,13 +21,14 @@ from dask_gmm.fit.loop import Solution
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.survey import Survey
 from dask_gmm.run import record
+from dask_gmm.run.checkpoint import Checkpoint
 from dask_gmm.run.clock import Clock
 from dask_gmm.run.compression import compression_of, look_up
 from dask_gmm.run.config import Config
 from dask_gmm.run.config.yaml_writer import to_yaml
-from dask_gmm.run.directory import RunDirectory, disk_errors
-from dask_gmm.run.job import Job
-from dask_gmm.run.outputs import create_sinks, finish_outputs, require_complete
+from dask_gmm.run.directory import CHECKPOINT, RunDirectory, disk_errors
+from dask_gmm.run.job import FILES, Job
+from dask_gmm.run.outputs import create_sinks, finish_outputs, journal_of, require_complete
 from dask_gmm.run.quicklook import Quicklook, QuicklookPlan
 from dask_gmm.run.segment import Segmented
 from dask_gmm.run.stages import (
@@ -79,7 +82,11 @@ class Findings:
 
 
 def carry_out(
-    job: Job, folder: Path, clock: Clock, log_settings: dict[str, Any] | None = None
+    job: Job,
+    folder: Path,
+    clock: Clock,
+    checkpoint: Checkpoint,
+    log_settings: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Do all that ``job`` says, write it below ``folder``, and return the manifest.
 
@@ -87,8 +94,10 @@ def carry_out(
     ----------
     job : Job
     folder : Path
-        Exists and is empty.
+        Exists; holds what an interrupted run has written, if there was one.
     clock : Clock
+    checkpoint : Checkpoint
+        What was computed earlier, and is not computed again.
     log_settings : dict, optional
         Where log lines go, see :func:`dask_gmm.run.logs.settings`.
     """
@@ -96,13 +105,15 @@ def carry_out(
         with clock.step("start workers"):
             workers = stack.enter_context(start_workers(job.config, log_settings))
         job.plan.on(workers.memory_limit, workers.threads).require_fit()
-        found = go_through_stages(job, folder, clock, workers)
+        found = go_through_stages(job, folder, clock, checkpoint, workers)
         with clock.step("stop workers"):
             stack.close()
     with clock.step("write model and report"):
         _write(job, found, clock, folder)
+        with disk_errors(folder):
+            checkpoint.write_journal(journal_of(found.segmented))
         RunDirectory.flush()
-    return record.manifest_of(job, found, clock)
+    return record.manifest_of(job, found, clock) | {"files": file_checksums(folder, job.config)}
 
 
 def start_workers(
@@ -118,10 +129,13 @@ def start_workers(
     return remote_workers(kind, options, told)
 
 
-def go_through_stages(job: Job, folder: Path, clock: Clock, workers: Workers) -> Findings:
+def go_through_stages(
+    job: Job, folder: Path, clock: Clock, checkpoint: Checkpoint, workers: Workers
+) -> Findings:
     """Survey, start, fit and segment; outputs are written below ``folder``."""
     config, source, plan = job.config, job.source, job.plan
-    passes = Passes.over_source(source, plan.leaves, workers.scheduler)
+    clock.is_recalled = lambda: checkpoint.recalled
+    passes = Passes.over_source(source, plan.leaves, workers.scheduler, checkpoint)
     with clock.step("survey"):
         seen = survey_stage(config, source, plan, passes)
     n_survey = passes.n_passes
@@ -138,7 +152,7 @@ def go_through_stages(job: Job, folder: Path, clock: Clock, workers: Workers) ->
     mixture, narrow = final_mixture(selected)
     look = QuicklookPlan.for_shape(source.grid.shape, source.n_features)
     with clock.step("segment and write"), disk_errors(folder):
-        sinks = create_sinks(folder, config, source, mixture.K)
+        sinks = _outputs(job, folder, checkpoint, mixture.K)
         table = look_up(seen, mixture, sinks)
         segmented = segment_stage(passes, mixture, sinks, look, table)
         require_complete(sinks)
@@ -150,6 +164,34 @@ def go_through_stages(job: Job, folder: Path, clock: Clock, workers: Workers) ->
     return Findings(
         seen, started, selected, mixture, narrow, segmented, counted, compression, picture
     )
+
+
+def _outputs(job: Job, folder: Path, checkpoint: Checkpoint, K: int) -> Mapping[str, Sink]:
+    """Create the outputs, or go on with those that an earlier process has created."""
+    created = checkpoint.call("outputs", 0)
+    again = created.result is not None
+    sinks = create_sinks(folder, job.config, job.source, K, again=again)
+    if again:
+        lost = {cell for sink in sinks.values() for cell in sink.missing_cells()}
+        leaves = enumerate(job.plan.leaves)
+        checkpoint.forget_parts("segment", [i for i, cells in leaves if not lost.isdisjoint(cells)])
+    else:
+        created.finish(value=True)
+    return sinks
+
+
+def file_checksums(folder: Path, config: Config) -> dict[str, str]:
+    """Return the SHA-256 of every file of a run, by path, but not of arrays of checked chunks."""
+    written = config.outputs.written()
+    whole = [each.path for name, each in written.items() if config.output_kind(name) != "zarr"]
+    tops = [folder / name for name in {*FILES, *whole} - {CHECKPOINT}]
+    paths = [path for top in tops for path in (top, *top.rglob("*")) if path.is_file()]
+    found = {}
+    for path in sorted(paths):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+        found[path.relative_to(folder).as_posix()] = digest.hexdigest()
+    return found
 
 
 def _write(job: Job, found: Findings, clock: Clock, folder: Path) -> None:

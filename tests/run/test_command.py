@@ -199,7 +199,7 @@ def test_plain_logs(picture, dask_gmm):
     code, out, err = dask_gmm("run", picture.config(), "--log-format", "plain")
     assert code == 0
     for line in err.splitlines():
-        assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (INFO|WARNING) \S", line), line
+        assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (\[\w{16}\] )?(INFO|WARNING) \S", line)
     assert "INFO" not in out
     # Where stderr is no terminal, the format for terminals is the plain one.
     assert dask_gmm("run", picture.config(if_exists="overwrite"))[2].startswith("20")
@@ -252,7 +252,7 @@ def on_a_terminal(project, columns, *arguments):
 @pytest.mark.parametrize("columns", [40, 120])
 def test_a_terminal_of_any_width(picture, columns):
     seen = on_a_terminal(picture, columns, "run", picture.config())
-    assert re.search(r"\d\d:\d\d:\d\d survey: 0\.\d s", seen)
+    assert re.search(r"\d\d:\d\d:\d\d [0-9a-f]{16} survey: \d+\.\d s", seen)
     assert f"{picture.run_dir}/report.html\r\n" in seen  # whole, to be copied
     if columns == 40:
         assert re.search(r"class 1: 51\.00%, 1,224 rows; feature 1 40\.3 ± 8\.06", seen)
@@ -328,7 +328,7 @@ def test_no_value_of_the_environment_is_left_behind(project, dask_gmm, monkeypat
 def test_what_nobody_foresaw_is_told_in_one_line(picture, dask_gmm, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    def broken(config):
+    def broken(config, command):
         raise ZeroDivisionError("of all things")
 
     monkeypatch.setattr(job, "run_configured", broken)
@@ -359,7 +359,7 @@ def test_what_nobody_foresaw_is_told_in_one_line(picture, dask_gmm, monkeypatch,
     ],
 )
 def test_foreseen_failures(picture, dask_gmm, monkeypatch, error, code, words):
-    def broken(config):
+    def broken(config, command):
         raise error
 
     monkeypatch.setattr(job, "run_configured", broken)

@@ -226,14 +226,17 @@ def test_a_disk_that_may_not_be_written(picture, dask_gmm, small_disk):
     assert f"error: run_dir: {disk}/run cannot be written (Read-only file system)" in err
 
 
-def test_a_disk_that_may_not_be_written_any_more(picture, dask_gmm, small_disk, when_workers_start):
-    partial = picture.run_dir / ".partial"
-    when_workers_start(lambda: small_disk(partial, "1m", "ro"))
+@pytest.mark.parametrize("where", ["checkpoint", "labels.zarr"])
+def test_a_disk_that_may_not_be_written_any_more(
+    picture, dask_gmm, small_disk, when_workers_start, where
+):
+    folder = picture.run_dir / ".partial" / where
+    when_workers_start(lambda: small_disk(folder, "1m", "ro"))
     code, _, err = dask_gmm("run", picture.config())
     assert code == 1
     last = err.splitlines()[-1]
-    assert last.startswith(f"error: {partial}")
-    assert "cannot be written (Read-only file system)" in last
+    assert last.startswith(f"error: {folder}")
+    assert "cannot be written" in last
     assert has_no_result(picture)
 
 

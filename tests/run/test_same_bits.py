@@ -16,7 +16,13 @@ from dask_gmm.engine.cluster import thread_workers
 from dask_gmm.engine.passes import Passes
 from dask_gmm.run.config import load_config
 from dask_gmm.run.job import plan_configured
-from dask_gmm.run.stages import final_mixture, fit_stage, start_stage, survey_stage
+from dask_gmm.run.stages import (
+    final_mixture,
+    fit_stage,
+    select_stage,
+    start_stage,
+    survey_stage,
+)
 from dask_gmm.run.work import start_workers
 
 from .disturbed import Disturbed
@@ -87,8 +93,8 @@ def fitted(job, source, scheduler, observe=lambda *_: None):
     passes = Passes.over_source(source, job.plan.leaves, scheduler)
     seen = survey_stage(job.config, source, job.plan, passes)
     started = start_stage(job.config, source, passes, seen)
-    solution = fit_stage(job.config, passes, seen, started, observe)
-    return final_mixture(started, solution)[0]
+    finishers = fit_stage(job.config, passes, seen, started, observe)
+    return final_mixture(select_stage(job.config, passes, seen, finishers))[0]
 
 
 def assert_the_bits_of(mixture, folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,17 @@ class NpySink:
 
     @classmethod
     def create(
-        cls, path: Path, grid: Grid, trailing: tuple[int, ...], dtype: npt.DTypeLike
+        cls,
+        path: Path,
+        grid: Grid,
+        trailing: tuple[int, ...],
+        dtype: npt.DTypeLike,
+        *,
+        again: bool = False,
     ) -> NpySink:
         """Create the file and reserve all of its bytes; nothing that exists is ever overwritten.
+
+        With ``again`` the file was created before, and is gone on with.
 
         Raises
         ------
@@ -66,14 +75,18 @@ class NpySink:
             "shape": shape,
         }
         n_bytes = int(np.prod(shape, dtype=np.int64)) * little.itemsize
+        head = BytesIO()
+        np.lib.format.write_array_header_1_0(head, header)
+        offset = head.tell()
+        if again:
+            return cls(str(path), grid, trailing, little, offset)
         if path.exists():
             raise RunFailedError(f"{path}: exists already; remove it or choose another path")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("xb") as file:
-                np.lib.format.write_array_header_1_0(file, header)
+                file.write(head.getvalue())
                 file.flush()
-                offset = file.tell()
                 # A mapping into a hole of a full disk would kill the process that writes there.
                 os.posix_fallocate(file.fileno(), 0, offset + n_bytes)
             _record(path).write_bytes(bytes(len(grid)))

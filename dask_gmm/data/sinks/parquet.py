@@ -207,7 +207,12 @@ class ParquetSink:
 
 
 def create_parquet_sinks(
-    path: Path, parts: Sequence[Part], source: ParquetSource, keep: Sequence[str]
+    path: Path,
+    parts: Sequence[Part],
+    source: ParquetSource,
+    keep: Sequence[str],
+    *,
+    again: bool = False,
 ) -> Mapping[str, ParquetSink]:
     """Make ready for outputs that become one set of files.
 
@@ -221,6 +226,8 @@ def create_parquet_sinks(
         The table that is read.
     keep : sequence of str
         Columns of it to be carried through.
+    again : bool
+        Whether they were made ready before, and are gone on with.
 
     Returns
     -------
@@ -242,11 +249,11 @@ def create_parquet_sinks(
         source.folder,
         tuple((name, tuple(own)) for name, own in cells.items()),
     )
-    if path.exists():
+    if path.exists() and not again:
         raise RunFailedError(f"{path}: exists already; remove it or choose another path")
     for part in parts:
         with _written(path):
-            files.part_path(part.name, 0).parent.mkdir(parents=True)
+            files.part_path(part.name, 0).parent.mkdir(parents=True, exist_ok=again)
     return {part.name: ParquetSink(files, part, source.grid) for part in parts}
 
 

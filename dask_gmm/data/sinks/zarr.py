@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -62,6 +62,8 @@ class ZarrSink:
         dtype: npt.DTypeLike,
         fill_value: float,
         attributes: Mapping[str, Any],
+        *,
+        again: bool = False,
     ) -> ZarrSink:
         """Create the array; nothing that exists is ever overwritten.
 
@@ -75,13 +77,18 @@ class ZarrSink:
             What a chunk not yet written reads as.
         attributes : mapping
             JSON-able attributes of the array.
+        again : bool
+            Whether the array was created before, and is gone on with.
 
         Raises
         ------
         RunFailedError
-            If `path` exists or cannot be written.
+            If `path` exists or cannot be written; with `again`, if it is not the array created.
         """
         sink = cls(str(path.absolute()), grid, trailing, np.dtype(dtype).newbyteorder("<"))
+        if again:
+            _open(sink)
+            return sink
         if path.exists():
             raise RunFailedError(f"{sink.path}: exists already; remove it or choose another path")
         named = grid.names is not None and any(grid.names)
@@ -148,6 +155,36 @@ class ZarrSink:
     def to_finish(self) -> tuple[Unfinished, ...]:
         """Return nothing: every chunk is at its place."""
         return ()
+
+
+def stored_checksums(path: Path, n_trailing: int) -> Iterator[tuple[int, str]]:
+    """Read an array back: every cell's number, and what `ZarrSink.write` returned of it.
+
+    Parameters
+    ----------
+    path : Path
+    n_trailing : int
+        Number of axes behind the leading ones.
+
+    Raises
+    ------
+    RunFailedError
+        If the array cannot be opened. A cell that cannot be read has the reason as its checksum.
+    """
+    try:
+        array = zarr.open_array(str(path), mode="r", zarr_format=3)
+        n = array.ndim - n_trailing
+        grid = Grid(array.shape[:n], array.chunks[:n])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunFailedError(f"{path}: the array cannot be opened ({error})") from error
+    for cell in range(len(grid)):
+        try:
+            with one_chunk_at_a_time():
+                block = np.ascontiguousarray(array[grid.region(cell)])
+        except Exception as error:  # every codec raises its own
+            yield cell, f"cannot be decoded: {error}"
+        else:
+            yield cell, checksum(block)
 
 
 @lru_cache(maxsize=64)
