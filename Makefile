@@ -18,7 +18,7 @@ PIP = "$(BIN)/python" -m pip --disable-pip-version-check
 RUN = "$(BIN)/python" -m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-memory test-slurm lint format bench bench-pass-cost bench-chunks bench-scaling \
+.PHONY: help demo test test-memory test-slurm chaos lint format bench bench-pass-cost bench-chunks bench-scaling \
   bench-out-of-core bench-spark pictures clean
 .SUFFIXES:
 .NOTPARALLEL: # one pip at a time in an environment
@@ -34,6 +34,9 @@ test: $(VENV)/.stamp-test ## run the tests; what the machine lacks is skipped, w
 
 test-memory: $(VENV)/.stamp-test ## measure the memory of many drawn runs against what was predicted; minutes
 	@$(RUN) pytest -m memory tests/run $(ARGS)
+
+chaos: $(VENV)/.stamp-test ## kill real processes at random points, many times; up to 20 minutes
+	@$(RUN) pytest tests/faults -m "chaos or not chaos" $(ARGS)
 
 lint: $(VENV)/.stamp-lint ## check style, format and types
 	@$(RUN) ruff check .

@@ -8,6 +8,7 @@ other bits.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -149,8 +150,9 @@ class Model:
             AttributeError,
             RecursionError,
         ) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise InputDataError(
-                f"{target}: not a model of this program ({type(error).__name__}: {error}); "
+                f"{target}: not a model of this program ({reason}); "
                 f"expected safetensors with the metadata of '{FORMAT}' version {FORMAT_VERSION}"
             ) from error
 
@@ -194,15 +196,26 @@ def _tensor_path(path: str | os.PathLike[str]) -> Path:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a file so that after a crash it is whole or absent: fsync, rename, fsync its folder."""
+    """Write a file so that after a crash it is whole or absent: fsync, rename, fsync its folder.
+
+    Raises
+    ------
+    OSError
+        With the path, and nothing of the file left.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -69,7 +69,7 @@ THIRD_PARTY = {
     "jinja2": ("run.report",),
     "markupsafe": ("run.report",),
     "matplotlib": ("plots", "run.report"),
-    "safetensors": ("model_file",),
+    "safetensors": ("model_file", "run.records"),
 }
 # Where a distribution's name is not its module's, and modules that come with another distribution.
 DISTRIBUTION = {

@@ -86,6 +86,7 @@ def test_the_yaml_example(blue_marble):
     predicted = GaussianMixture.load(run_dir).predict(pixels.astype(float))
     np.testing.assert_array_equal(labels.ravel(), predicted + 1)
     listed = set(re.findall(r"`([a-z]+\.(?:html|json|jsonl|yaml|safetensors|zarr))`", README))
+    listed |= set(re.findall(r"`([a-z]+)/`", README))
     for each in run_dir.iterdir():
         assert each.name in listed or each.name.startswith("."), f"{each.name} is not in the README"
 

@@ -1,0 +1,51 @@
+"""Secrets that are planted around a run appear in nothing that it writes or says."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.run.test_checkpoint import ended_at_record
+
+SECRET = "planted-s3cr3t"
+
+
+def files_with(secret, folder):
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and secret.encode() in path.read_bytes()
+    ]
+
+
+@pytest.mark.parametrize("log_format", ["plain", "json"])
+def test_what_comes_from_the_environment_is_not_shown(picture, dask_gmm, monkeypatch, log_format):
+    """A path from the environment stands for any value that a user keeps out of the file."""
+    hidden = f"{SECRET}.zarr"
+    shutil.move(picture.path / "data/toy.zarr", picture.path / "data" / hidden)
+    monkeypatch.setenv("WHERE", f"data/{hidden}")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    config = picture.config(source={"path": "${WHERE}"})
+    with ended_at_record(5, before=False):
+        dask_gmm("run", config, "--log-format", log_format)
+    assert not files_with(SECRET, picture.run_dir)
+    said = dask_gmm("run", config, "--log-format", log_format, "--json")
+    assert said[0] == 0
+    assert not files_with(SECRET, picture.run_dir)
+    said += dask_gmm("info", picture.run_dir, "--json")
+    assert SECRET not in repr(said)
+
+
+@pytest.mark.parametrize("where", ["file", "override"])
+def test_options_of_a_store_are_not_shown(picture, dask_gmm, monkeypatch, where):
+    monkeypatch.setenv("TOKEN", SECRET)
+    options = {"secret": SECRET, "client_kwargs": {"token": "${TOKEN}"}}
+    if where == "file":
+        said = dask_gmm("run", picture.config(source={"storage_options": options}))
+    else:
+        said = dask_gmm(
+            "run", picture.config(), f"--set=source.storage_options={{secret: {SECRET}}}"
+        )
+    assert SECRET not in repr(said)
+    assert not picture.run_dir.exists() or not files_with(SECRET, picture.run_dir)
