@@ -51,8 +51,10 @@ test-slurm: $(VENV)/.stamp-test ## run the tests on a real SLURM, installed wher
 	@DASK_GMM_SLURM=install $(RUN) pytest -m slurm $(ARGS)
 
 bench: $(VENV)/.stamp-test $(VENV)/.stamp-demo ## run the benchmarks, write their tables and pictures; a few minutes
-	@$(RUN) benchmarks.bench_em_step --require 15@3,8,full --require 15@6,16,full $(ARGS); \
-	  status=$$?; $(RUN) benchmarks.bench_compression --require 1@fit --require 8@labels || status=$$?; \
+	@$(RUN) benchmarks.bench_em_step --require 20@3,8,full --require 20@6,16,full \
+	    --require 10@16,16,full --require 8@32,32,full --require 2.2@128,32,full $(ARGS); \
+	  status=$$?; $(RUN) benchmarks.bench_kernels --require || status=$$?; \
+	  $(RUN) benchmarks.bench_compression --require 1@fit --require 8@labels || status=$$?; \
 	  $(RUN) benchmarks.bench_starts && $(RUN) benchmarks.bench_passes && $(RUN) benchmarks.collect && exit $$status
 
 bench-pass-cost: $(VENV)/.stamp-test ## a pass against reading plus arithmetic; 7 minutes

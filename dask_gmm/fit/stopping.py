@@ -99,7 +99,6 @@ def predicted_gain(step_gain: float) -> float:
     Along a direction in which a step leaves the share r of the way to the optimum, what remains is
     the step's gain of the expected log-likelihood over 1 - r. The slowest direction that matters is
     taken to have r = 0.95. Rates seen in the likelihoods so far (Aitken's extrapolation) are
-    smaller on a plateau, before the slow direction shows, and mean nothing between extrapolations:
-    ``benchmarks/bench_passes.py`` compares.
+    smaller on a plateau, before the slow direction shows, and mean nothing between extrapolations.
     """
     return abs(step_gain) / (1.0 - SLOWEST_RATE)
