@@ -61,6 +61,12 @@ RECORD = {
         "n_iter": 7,
         "predicted_gain": 1.25,
         "passes": {"survey": 1, "em": 8, "predict": 1, "total": 10},
+        "compression": {
+            "used": True,
+            "distinct_rows": 472,
+            "factor": 10.0,
+            "why_not": None,
+        },
         "leaves": 2,
         "sample_rows": 4000,
         "starts": [
