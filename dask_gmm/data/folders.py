@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dask_gmm.data.objects import StoredObject
-from dask_gmm.errors import InputDataError
+from dask_gmm.errors import ConfigurationError, InputDataError
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -156,9 +156,15 @@ def open_folder(place: str, storage_options: Mapping[str, Any]) -> Folder:
     Raises
     ------
     ConfigurationError
-        If the URL holds what does not belong there, or needs a package that is not installed.
+        If the URL holds what does not belong there, or needs a package that is not installed; if
+        there are options for a local path, which takes none.
     """
     if not is_url(place):
+        if storage_options:
+            raise ConfigurationError(
+                f"source.storage_options: given for {place}, a local path, which takes none; "
+                "allowed with a URL: leave them out"
+            )
         return LocalFolder(place)
     from dask_gmm.data.remote import RemoteFolder
 

@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from dask_gmm.run.memory import USABLE
+
 from .conftest import blobs
 
 OUTPUTS = ("labels", "probabilities", "uncertainty", "log_density")
@@ -70,7 +72,7 @@ def test_a_run_on_distinct_rows_comes_to_the_same_result(project, dask_gmm, fami
         "prediction_by_look_up": True,
         "why_not": None,
     }
-    assert said["passes"] == {"survey": 1, "em": 0, "predict": 1, "total": 2}
+    assert said["passes"] == {"survey": 1, "em": 0, "select": 0, "predict": 1, "total": 2}
     other = project.manifest(plain)["fit"]
     assert other["compression"]["why_not"] == "fit.compress is never"
     assert other["passes"]["em"] == other["n_iter"]
@@ -128,7 +130,7 @@ def test_the_plan_says_whether_it_can_pay(project, dask_gmm):
     assert counted["count_compression"] == "if at most 900 rows are distinct; 18 bytes each"
     assert counted["worker_bytes"] > plain["worker_bytes"]
     # A worker that has room for the plain run alone: it is not refused, it does without.
-    limit = int(plain["worker_bytes"] / 0.8) + 1000
+    limit = int(plain["worker_bytes"] / USABLE) + 1000
     tight = planned(project, dask_gmm, "cluster.kind=local", f"cluster.memory_limit={limit}")
     assert tight["count_compression"] == "no: cluster.memory_limit leaves no room for it"
     assert tight["worker_bytes"] == plain["worker_bytes"]
