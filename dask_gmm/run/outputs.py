@@ -114,6 +114,18 @@ def require_complete(sinks: Mapping[str, Sink]) -> None:
             )
 
 
+def sweep_outputs(folder: Path, config: Config) -> None:
+    """Remove what killed processes have left of chunks that they were writing; no worker is alive.
+
+    A chunk is written beside its place and renamed, so that no reader takes a half for a whole; but
+    the half stays.
+    """
+    for name, output in config.outputs.written().items():
+        if config.output_kind(name) == "zarr":
+            for half in (folder / output.path).rglob("*.partial"):
+                half.unlink()
+
+
 def finish_outputs(sinks: Mapping[str, Sink], passes: Passes) -> None:
     """Do what is still to be done when every cell is there, where passes run.
 

@@ -28,7 +28,13 @@ from dask_gmm.run.config import Config
 from dask_gmm.run.config.yaml_writer import to_yaml
 from dask_gmm.run.directory import CHECKPOINT, RunDirectory, disk_errors
 from dask_gmm.run.job import FILES, Job
-from dask_gmm.run.outputs import create_sinks, finish_outputs, journal_of, require_complete
+from dask_gmm.run.outputs import (
+    create_sinks,
+    finish_outputs,
+    journal_of,
+    require_complete,
+    sweep_outputs,
+)
 from dask_gmm.run.quicklook import Quicklook, QuicklookPlan
 from dask_gmm.run.segment import Segmented
 from dask_gmm.run.stages import (
@@ -111,6 +117,7 @@ def carry_out(
     with clock.step("write model and report"):
         _write(job, found, clock, folder)
         with disk_errors(folder):
+            sweep_outputs(folder, job.config)
             checkpoint.write_journal(journal_of(found.segmented))
         RunDirectory.flush()
     return record.manifest_of(job, found, clock) | {"files": file_checksums(folder, job.config)}

@@ -211,6 +211,16 @@ def test_a_chunk_that_was_lost_is_written_again(clouds, undisturbed, dask_gmm):
     assert results(clouds.run_dir) == undisturbed
 
 
+def test_half_a_chunk_that_a_killed_process_left_is_swept_away(clouds, undisturbed, dask_gmm):
+    with ended_at_record(9, before=False):
+        dask_gmm("run", config(clouds))
+    half = clouds.run_dir / ".partial/labels.zarr/c/3/1.5f3e.partial"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"half")
+    assert dask_gmm("run", config(clouds))[0] == 0
+    assert results(clouds.run_dir) == undisturbed
+
+
 # --- the commit ----------------------------------------------------------------------------------
 
 
