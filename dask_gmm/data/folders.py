@@ -162,8 +162,8 @@ def open_folder(place: str, storage_options: Mapping[str, Any]) -> Folder:
     if not is_url(place):
         if storage_options:
             raise ConfigurationError(
-                f"source.storage_options: given for {place}, a local path, which takes none; "
-                "allowed with a URL: leave them out"
+                "source.storage_options: given for a local path, which takes none; allowed with a "
+                "URL in source.path: leave them out"
             )
         return LocalFolder(place)
     from dask_gmm.data.remote import RemoteFolder
