@@ -90,9 +90,9 @@ def test_a_lazy_array_is_not_loaded_whole():
     mixture = GaussianMixture(2, max_iter=2, random_state=0)
     with dask.config.set(scheduler="synchronous"):
         mixture.fit(lazy[:1000])
-        # A few blocks, the samples of 20,000 rows that a sum of sixteen leaves adds, and the sums
-        # of a hundred leaves by then.
-        assert peak_of(lambda: mixture.fit(lazy)) < 0.35 * lazy.nbytes
+        # A few blocks, and the samples of 20,000 rows that a sum of sixteen leaves adds.
+        sample = 20_000 * 8 * 8
+        assert peak_of(lambda: mixture.fit(lazy)) < 2 * 16 * sample < 0.35 * lazy.nbytes
         assert peak_of(lambda: mixture.score(lazy)) < 0.05 * lazy.nbytes
         assert peak_of(lambda: mixture.predict(lazy)) < 0.02 * lazy.nbytes
 

@@ -105,7 +105,9 @@ class Passes:
             The sum over all leaves, added in an order that depends on the number of leaves alone.
         """
         self.n_passes += 1
-        tree = Tree.of_sums(len(self._leaves))
+        # Parts are handed over where they are kept, or where a watch is kept on them.
+        whole = type(self._ledger) is NoLedger and not _is_client(self._scheduler)
+        tree = (Tree.whole if whole else Tree.of_sums)(len(self._leaves))
         return self._compute(name, _run_leaf, function, self._leaves, arguments, tree, add_up)
 
     def write(self, name: str, function: LeafFunction[Result], *arguments: Any) -> Result:

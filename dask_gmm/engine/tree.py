@@ -37,6 +37,14 @@ class Tree:
         return cls(n_leaves, kept)
 
     @classmethod
+    def whole(cls, n_leaves: int) -> Tree:
+        """Keep the sum of all alone: nothing below it is held longer than its own sum needs."""
+        kept = 1
+        while FAN_IN**kept < n_leaves:
+            kept += 1
+        return cls(n_leaves, kept)
+
+    @classmethod
     def of_leaves(cls, n_leaves: int) -> Tree:
         """Keep every leaf."""
         return cls(n_leaves, 0)

@@ -224,7 +224,7 @@ def test_half_a_chunk_that_a_killed_process_left_is_swept_away(clouds, undisturb
 # --- the commit ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", [2, 3, 7, 12, 13])
+@pytest.mark.parametrize("n", [2, 3, 7, 12, 13, 14])
 def test_a_commit_that_was_broken_off_is_completed(clouds, undisturbed, dask_gmm, monkeypatch, n):
     count, move = iter(range(1, 1000)), Path.rename
     steps = []
