@@ -1,13 +1,16 @@
 """Whether two workers take half the time of one, ten times the rows ten times, at equal memory.
 
 Passes of EM (D = 4, K = 8, full) over Zarr arrays of 1e6, 1e7 and 1e8 rows of float32, with one
-local worker and with two, turn by turn while both clusters stand; and the peak of the workers'
-resident memory (the kernel's VmHWM) after the passes over each array, smallest first. Times are
-medians. About 5 minutes. ``python -m benchmarks.bench_scaling`` writes table, JSON and picture.
+local worker and with two, turn by turn while both clusters stand. Every worker is held on a core of
+its own: a single one would read ahead on the second core, and be no worker of one core. Beside the
+times stands the peak of the workers' resident memory (the kernel's VmHWM) after the passes over
+each array, smallest first. Times are medians. About 5 minutes. ``python -m
+benchmarks.bench_scaling`` writes table, JSON and picture.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -38,6 +41,20 @@ D, K = 4, 8
 ROWS = (1_000_000, 10_000_000, 100_000_000)
 QUICK_ROWS = (20_000, 100_000)
 CHUNK_ROWS = 1 << 18  # 4 MiB
+
+
+def hold_on_own_cores(client: Any) -> None:
+    """Hold every worker, with all its threads, on one core: the first on the first, and so on."""
+    cores = sorted(os.sched_getaffinity(0))
+    for core, worker in zip(
+        cores, sorted(client.scheduler_info(n_workers=-1)["workers"]), strict=False
+    ):
+        client.run(_hold_on, core, workers=[worker])
+
+
+def _hold_on(core: int) -> None:
+    for thread in Path("/proc/self/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {core})
 
 
 def measure(path: Path, rows: int, turns: int, clients: dict[int, Any]) -> dict[str, Any]:
@@ -124,6 +141,8 @@ def command(
         local_workers(2, 1, None) as two,
     ):
         clients = {1: one.scheduler, 2: two.scheduler}
+        for client in clients.values():
+            hold_on_own_cores(client)
         for rows in QUICK_ROWS if quick else ROWS:
             series.append(measure(Path(place) / f"{rows}.zarr", rows, turns, clients))
             click.echo(str(series[-1]), err=True)
