@@ -69,7 +69,7 @@ bench-scaling: $(VENV)/.stamp-test ## one worker and two, 10^6 to 10^8 rows; 5 m
 bench-out-of-core: $(VENV)/.stamp-test ## 8.6 GB under two workers of 512 MiB; 8 minutes
 	@$(RUN) benchmarks.bench_out_of_core --require-deviation 5 --require-memory 1 $(ARGS)
 
-bench-spark: $(VENV)/.stamp-bench ## against Spark ML (needs Java 17); 8 minutes
+bench-spark: $(VENV)/.stamp-bench ## against Spark ML (needs Java 17); 9 minutes
 	@$(RUN) benchmarks.bench_spark --require 50@3,8 --require 50@6,16 --require 30@16,16 \
 	  --require 20@32,32 $(ARGS)
 

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dask_gmm.mixture import loops
 from dask_gmm.mixture.e_step import complete, e_step
 from dask_gmm.mixture.frame import Frame
+from dask_gmm.mixture.kernel import Kernel
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.rows import Rows
 from dask_gmm.mixture.statistics import m_step
+from dask_gmm.mixture.workspace import padded_statistics
 
 REG_COVAR = 1e-6
 
@@ -38,6 +41,36 @@ class OurStep:
     def parameters(self) -> Parameters:
         """Return them in original units."""
         return self().outside(self.frame)
+
+
+class Products:
+    """The matrix products of one E-step alone, in its shapes and blocks, on buffers that are warm.
+
+    What is not here: features, frame, softmax, weights, M-step. Products of short sides cannot run
+    at the rate of large square ones; this tells how fast these can.
+    """
+
+    def __init__(self, step: OurStep) -> None:
+        self._kernel = kernel = Kernel(step.start, step.frame)
+        self._work = kernel.workspace()
+        next(kernel.micro_blocks(step.rows, self._work))
+        kernel.log_joint(self._work)
+        kernel.softmax(self._work)
+        self._S = padded_statistics(kernel.Q, kernel.K)
+        self._n_blocks = -(-len(step.rows.values) // kernel.B)
+
+    def __call__(self) -> None:
+        """Make the products of all rows."""
+        kernel, work = self._kernel, self._work
+        R = work.R.copy()
+        for _ in range(self._n_blocks):
+            if kernel.uses_phi:
+                np.matmul(kernel.theta, work.phi, out=R)
+                loops.add_statistics(self._S, work.padded_phi, work.padded_R, kernel.B)
+            for k in kernel.centred:
+                kernel.family.whiten(work.residuals, kernel.parameters.factors, k)
+                work.residuals[...] = 0.5  # whitened again and again they would overflow
+                kernel.family.scatter_of_residuals(work.residuals)
 
 
 class PeerStep:

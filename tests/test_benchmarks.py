@@ -25,6 +25,8 @@ from benchmarks import (
 )
 from benchmarks.known import Known, standard_errors
 from benchmarks.output import RESULTS, required
+from dask_gmm.mixture.blocking import centred_is_cheaper
+from dask_gmm.mixture.families import FAMILIES
 
 
 @pytest.fixture(scope="module")
@@ -245,3 +247,14 @@ def test_the_pages_hold_what_was_measured():
 def test_a_page_without_marks_is_refused():
     with pytest.raises(ValueError, match="marks"):
         collect.collected("# A page", "figures")
+
+
+def test_the_rule_takes_the_kernel_that_was_measured_to_be_faster_or_nearly_so():
+    result = json.loads((RESULTS / "kernels.json").read_text())
+    assert len(result["cells"]) == len(bench_kernels.FEATURES) * len(bench_kernels.COMPONENTS)
+    for each in result["cells"]:
+        centred = centred_is_cheaper(FAMILIES["full"], each["K"], each["D"])
+        ns = each["ns_per_row"]
+        taken = ns["centred" if centred else "phi"]
+        assert taken <= 1.15 * min(ns["phi"], ns["centred"]), each
+        assert taken <= ns["peer"], each

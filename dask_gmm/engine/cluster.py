@@ -37,6 +37,8 @@ SETTINGS = {
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": PAUSE,
+    # Looking at its own stacks every hundredth of a second takes a worker 5 % of its core.
+    "distributed.worker.profile.enabled": False,
     "distributed.scheduler.worker-ttl": "60s",
     # The sample, or the parameters of many components, travel in the graph once per pass.
     "distributed.admin.large-graph-warning-threshold": "1GB",

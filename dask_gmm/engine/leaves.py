@@ -13,6 +13,9 @@ import numpy as np
 SMALLEST, LARGEST = 8 << 20, 512 << 20
 #: Leaves that a data set is cut into, where their size allows.
 WANTED = 256
+#: What a leaf is filled up to, rather than to `SMALLEST`, where so many of them can be had: a task
+#: takes some milliseconds of the cores' time, and few leaves share two workers badly.
+WORTHWHILE, ENOUGH = 16 << 20, 16
 #: Results that are added at a time.
 FAN_IN = 16
 
@@ -20,8 +23,8 @@ FAN_IN = 16
 def cut_leaves(cell_bytes: Sequence[int] | np.ndarray) -> tuple[range, ...]:
     """Cut cells, given by their decoded bytes (n,) in order, into leaves.
 
-    A leaf is filled up to clamp(total / 256, 8 MiB, 512 MiB); a cell larger than that is a leaf of
-    its own. No cell is ever split.
+    A leaf is filled up to clamp(total / 256, 8 MiB, 512 MiB), and up to 16 MiB as long as there are
+    sixteen; a cell larger than that is a leaf of its own. No cell is ever split.
 
     Returns
     -------
@@ -29,7 +32,8 @@ def cut_leaves(cell_bytes: Sequence[int] | np.ndarray) -> tuple[range, ...]:
         Consecutive runs of cell numbers that cover all cells in order.
     """
     sizes = np.asarray(cell_bytes, dtype=np.int64)
-    target = int(np.clip(sizes.sum() // WANTED, SMALLEST, LARGEST))
+    total = int(sizes.sum())
+    target = int(np.clip(max(total // WANTED, min(total // ENOUGH, WORTHWHILE)), SMALLEST, LARGEST))
     leaves, start, filled = list[range](), 0, 0
     for cell, size in enumerate(sizes.tolist()):
         if cell > start and filled + size > target:

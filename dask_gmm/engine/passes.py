@@ -12,6 +12,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any, TypeVar
 
 from dask.base import compute
@@ -191,12 +192,13 @@ def _tasks(
     key: str,
 ) -> list[Delayed]:
     """Return one lazy task per item; they share the one that holds the arguments."""
-    call = delayed(task, pure=False)
-    shared = delayed(arguments, pure=False, traverse=False, name=f"{key}-arguments")
-    if len(items) > FEW:
-        shared = delayed(_identity, pure=False)(arguments, dask_key_name=f"{key}-arguments")
     # A tuple's first part is the scheduler's task group: leaves make one of their own, or
     # they would all go where the arguments are.
+    if len(items) <= FEW:
+        call = delayed(partial(task, arguments=arguments), pure=False)
+        return [call(function, item, dask_key_name=(key, i)) for i, item in items.items()]
+    call = delayed(task, pure=False)
+    shared = delayed(_identity, pure=False)(arguments, dask_key_name=f"{key}-arguments")
     return [call(function, item, shared, dask_key_name=(key, i)) for i, item in items.items()]
 
 

@@ -15,6 +15,9 @@ from dask_gmm.mixture.loops import COMPONENTS_AT_ONCE, FEATURES_AT_ONCE, TILE, p
 
 #: Bytes of buffers that a micro-block may fill: about what a core's caches hold of them.
 CACHE_BYTES = 1 << 20
+#: Bytes of theta and of the sums of a mixture that the last cache holds; every micro-block goes
+#: through both of them.
+LAST_CACHE_BYTES = 1 << 25
 #: Rows of a micro-block, at least and at most: Python's share of the time, and memory's.
 FEWEST, MOST = TILE, 8192
 #: Components of several mixtures that share a product, at most: the caches hold their blocks.
@@ -36,15 +39,16 @@ def centred_is_cheaper(family: Family, K: int, D: int) -> bool:
     """Tell whether the centred kernel needs less time per row than phi.
 
     phi costs a product, a store and two loads per feature, shared by all components, and two
-    matrix products; more where it outgrows the caches. The centred kernel costs two triangular
-    products and a few passes over (D, B) for every component. Families without cross terms have
-    few features: phi wins.
+    matrix products; more where it outgrows the caches, and where theta and the sums do. The centred
+    kernel costs two triangular products and a few passes over (D, B) for every component. Families
+    without cross terms have few features: phi wins.
     """
     Q = family.n_features(D)
     if Q <= 2 * D + 1:
         return False
     outgrown = min(1.0, Q / 8000)
-    by_phi = Q * (0.6 + 0.9 * outgrown**2 + (0.1 + 0.03 * outgrown) * K)
+    spilled = 1.5 if 2 * 8 * K * Q > LAST_CACHE_BYTES else 1.0
+    by_phi = Q * (0.6 + 0.9 * outgrown**2 + (0.1 + 0.03 * outgrown) * spilled * K)
     centred = K * (0.072 * D**2 + 1.9 * D + 20.0) + 8.0
     return bool(centred < by_phi)
 

@@ -49,6 +49,13 @@ def refusing(blocks):
     return number
 
 
+def whereabouts(blocks, seconds):
+    """Return the process that works on a leaf, which takes some time."""
+    for _ in blocks:
+        time.sleep(seconds)
+    return [os.getpid()]
+
+
 class Notes(NoLedger):
     """A ledger that knows some parts and notes those that it is told."""
 
@@ -69,6 +76,15 @@ def client():
 
 def passes(n, scheduler, **options):
     return Passes([Number(i) for i in range(n)], scheduler, **options)
+
+
+@pytest.mark.parametrize("n", [2, 4, 10, FAN_IN + 4])
+def test_two_workers_share_the_leaves(client, n):
+    passes(n, client).run("warm-up", whereabouts, 0.05)
+    busy = passes(n, client).run("share", whereabouts, 0.05)
+    counts = sorted(busy.count(worker) for worker in set(busy))
+    assert len(counts) == 2, counts
+    assert counts[0] >= n // 3, counts
 
 
 @pytest.mark.parametrize("n", [1, 3, FAN_IN, FAN_IN + 1, 70, 300])

@@ -22,7 +22,8 @@ def test_every_cell_is_in_one_leaf_in_order(sizes):
 
 @given(SIZES)
 def test_a_leaf_is_full_but_not_too_full(sizes):
-    target = np.clip(sum(sizes) // 256, SMALLEST, LARGEST)
+    total = sum(sizes)
+    target = np.clip(max(total // 256, min(total // 16, 16 << 20)), SMALLEST, LARGEST)
     leaves = cut_leaves(np.asarray(sizes))
     for leaf in leaves:
         held = sum(sizes[cell] for cell in leaf)
@@ -34,6 +35,12 @@ def test_a_leaf_is_full_but_not_too_full(sizes):
 def test_a_hundred_thousand_chunks_are_a_few_hundred_tasks():
     leaves = cut_leaves([1 << 20] * 100_000)
     assert 250 <= len(leaves) <= 300
+
+
+def test_little_data_are_leaves_enough_for_a_few_workers():
+    for mebibytes in (64, 128, 256, 1024):
+        leaves = cut_leaves([1 << 20] * mebibytes)
+        assert 8 <= len(leaves) <= 64, (mebibytes, len(leaves))
 
 
 def test_nothing_is_cut_into_nothing():
