@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from dask_gmm.data.geometry import Geometry
 from dask_gmm.data.grid import Block, Cells
 from dask_gmm.data.manifest import InputManifest
 from dask_gmm.errors import ConfigurationError
@@ -41,6 +42,10 @@ class Source(Protocol):
     @property
     def feature_dtypes(self) -> tuple[np.dtype[Any], ...]:
         """(D,), as stored: a feature of integers has a step, whatever `read` turns it into."""
+
+    @property
+    def geometry(self) -> Geometry | None:
+        """Where the pixels lie, for sinks, manifest and report; None where the format has none."""
 
     def part(self, cells: Sequence[int]) -> Source:
         """Return what a task needs that reads only these consecutive cells.

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from dask_gmm.data.geometry import Geometry
 from dask_gmm.data.grid import Block, Grid
 from dask_gmm.data.manifest import ArrayManifest, together
 from dask_gmm.data.stored import StoredArray, check_content
@@ -36,6 +37,8 @@ class GridSource(Protocol):
     def feature_dtypes(self) -> tuple[np.dtype[Any], ...]: ...  # noqa: D102
     @property
     def beside_bytes(self) -> int: ...  # noqa: D102
+    @property
+    def geometry(self) -> Geometry | None: ...  # noqa: D102
     def part(self, cells: Sequence[int]) -> GridSource: ...  # noqa: D102
     def where(self, first: int, last: int | None = None) -> str: ...  # noqa: D102
     def read(self, cell: int) -> Block: ...  # noqa: D102
@@ -114,6 +117,11 @@ class AlignedSource:
     def feature_dtypes(self) -> tuple[np.dtype[Any], ...]:
         """Of the values."""
         return self.source.feature_dtypes
+
+    @property
+    def geometry(self) -> Geometry | None:
+        """Of the values."""
+        return self.source.geometry
 
     def part(self, cells: Sequence[int]) -> AlignedSource:
         """Return what a task needs that reads only these cells: the whole value, it is small."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dask_gmm.data.geometry import Geometry
 from dask_gmm.data.grid import Block, Grid
 from dask_gmm.data.manifest import ArrayManifest, together
 from dask_gmm.data.stored import StoredArray, without
@@ -33,6 +34,8 @@ class ArraySource:
         The features that are read, in their order; None: all.
     feature_names : tuple of str or None
         Of the features that are read.
+    geometry : Geometry or None
+        Where the pixels lie.
     """
 
     kind: str
@@ -42,6 +45,7 @@ class ArraySource:
     feature_axis: int | None
     columns: tuple[int, ...] | None
     feature_names: tuple[str, ...] | None
+    geometry: Geometry | None = None
 
     @property
     def grid(self) -> Grid:
@@ -172,11 +176,14 @@ class BandSource:
     bands : tuple of StoredArray
     feature_names : tuple of str
         Their names in the group.
+    geometry : Geometry or None
+        Where the pixels lie.
     """
 
     path: str
     bands: tuple[StoredArray, ...]
     feature_names: tuple[str, ...]
+    geometry: Geometry | None = None
 
     @property
     def grid(self) -> Grid:

@@ -134,6 +134,10 @@ class ParquetSource:
         return replace(source, _manifest=_described(source, path, footers, stored))
 
     @property
+    def geometry(self) -> None:
+        """A table's rows lie nowhere."""
+
+    @property
     def beside_bytes(self) -> int:
         """Nothing: rows and weights are all that is read."""
         return 0
