@@ -185,6 +185,7 @@ KINDS: dict[str, Kind] = {
         # A mask or weights may be Zarr behind a URL.
         frozenset(_ROWS | {"feature_axis", "columns", "storage_options"}),
     ),
+    "geotiff": Kind("geotiff", "open_geotiff", frozenset(_ROWS | {"columns", "missing_chunks"})),
     "parquet": Kind(
         "parquet", "open_parquet", frozenset({"columns", "weights", "keep", "storage_options"})
     ),

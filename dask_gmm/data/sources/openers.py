@@ -36,28 +36,29 @@ def open_zarr(options: SourceOptions) -> GridSource:
         raise ConfigurationError(
             f"source.missing_chunks: found {options.missing_chunks!r}; allowed: error, fill"
         )
-    place = _place(options)
+    place = place_of(options)
     folder = open_folder(place, options.storage_options)
     if options.columns is not None and options.variable is None and node_kind(folder) == "group":
         return _open_bands(options, place)
     array, attributes = ZarrArray.open(
         locate_array(folder, options.variable), options.missing_chunks
     )
-    return _aligned(_rows_of(array, attributes, options, place), options, [attributes])
+    return aligned(_rows_of(array, attributes, options, place), options, [attributes])
 
 
 def open_npy(options: SourceOptions) -> GridSource:
     """Open a NumPy file."""
-    place = _place(options)
+    place = place_of(options)
     if is_url(place):
         raise ConfigurationError(
             f"source.path: found {place!r}; a .npy file is mapped into memory and must be a local "
             "file: copy it here, or store the array as Zarr"
         )
-    return _aligned(_rows_of(NpyArray.open(place), {}, options, place), options, [])
+    return aligned(_rows_of(NpyArray.open(place), {}, options, place), options, [])
 
 
-def _place(options: SourceOptions) -> str:
+def place_of(options: SourceOptions) -> str:
+    """Return the one path or URL of an array."""
     if not isinstance(options.path, str):
         raise ConfigurationError(
             f"source.path: found a list; allowed is one path, as source.kind is {options.kind}"
@@ -97,7 +98,7 @@ def _open_bands(options: SourceOptions, place: str) -> GridSource:
                     "them alike"
                 )
     source = BandSource(place, tuple(bands), tuple(names))
-    return _aligned(source, options, [attributes for _, attributes in opened])
+    return aligned(source, options, [attributes for _, attributes in opened])
 
 
 def _rows_of(
@@ -166,7 +167,7 @@ def _refuse_repeated(columns: Sequence[int | str]) -> None:
         )
 
 
-def _aligned(
+def aligned(
     source: GridSource, options: SourceOptions, attributes: Sequence[Mapping[str, Any]]
 ) -> GridSource:
     """Lay mask, weights and nodata over a source, where there are any."""
@@ -178,11 +179,15 @@ def _aligned(
         weights = open_weights(_open_beside(options.weights, options), source)
     if mask is None and weights is None and not nodata:
         return source
-    return AlignedSource(source, mask, weights, nodata)
+    return AlignedSource(source, () if mask is None else (mask,), weights, nodata)
 
 
 def _open_beside(path: str, options: SourceOptions) -> StoredArray:
     place = located(path, options.directory)
+    if place.lower().endswith((".tif", ".tiff")) and not is_url(place):
+        from dask_gmm.data.sources.geotiff import open_plane
+
+        return open_plane(place)
     if place.endswith(".npy") and not is_url(place):
         return NpyArray.open(place)
     folder = locate_array(open_folder(place, options.storage_options), None)
