@@ -44,6 +44,10 @@ class Source(Protocol):
         """(D,), as stored: a feature of integers has a step, whatever `read` turns it into."""
 
     @property
+    def feature_steps(self) -> tuple[float, ...]:
+        """(D,), from one value of a feature to the next as `read` returns them; 0: there is none."""
+
+    @property
     def geometry(self) -> Geometry | None:
         """Where the pixels lie, for sinks, manifest and report; None where the format has none."""
 

@@ -36,6 +36,8 @@ class GridSource(Protocol):
     @property
     def feature_dtypes(self) -> tuple[np.dtype[Any], ...]: ...  # noqa: D102
     @property
+    def feature_steps(self) -> tuple[float, ...]: ...  # noqa: D102
+    @property
     def beside_bytes(self) -> int: ...  # noqa: D102
     @property
     def geometry(self) -> Geometry | None: ...  # noqa: D102
@@ -121,6 +123,11 @@ class AlignedSource:
     def feature_dtypes(self) -> tuple[np.dtype[Any], ...]:
         """Of the values."""
         return self.source.feature_dtypes
+
+    @property
+    def feature_steps(self) -> tuple[float, ...]:
+        """Of the values."""
+        return self.source.feature_steps
 
     @property
     def geometry(self) -> Geometry | None:

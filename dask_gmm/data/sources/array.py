@@ -13,7 +13,7 @@ import numpy.typing as npt
 from dask_gmm.data.geometry import Geometry
 from dask_gmm.data.grid import Block, Grid
 from dask_gmm.data.manifest import ArrayManifest, together
-from dask_gmm.data.stored import StoredArray, without
+from dask_gmm.data.stored import StoredArray, step_of, without
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class ArraySource:
         Of the features that are read.
     geometry : Geometry or None
         Where the pixels lie.
+    step : float or None
+        From one value to the next, where the dtype does not tell: of decoded integers.
     """
 
     kind: str
@@ -46,6 +48,7 @@ class ArraySource:
     columns: tuple[int, ...] | None
     feature_names: tuple[str, ...] | None
     geometry: Geometry | None = None
+    step: float | None = None
 
     @property
     def grid(self) -> Grid:
@@ -73,6 +76,12 @@ class ArraySource:
     def feature_dtypes(self) -> tuple[np.dtype[Any], ...]:
         """(D,), as stored."""
         return (self.array.dtype,) * self.n_features
+
+    @property
+    def feature_steps(self) -> tuple[float, ...]:
+        """(D,), from one value to the next."""
+        step = step_of(self.array.dtype) if self.step is None else self.step
+        return (step,) * self.n_features
 
     def part(self, cells: Sequence[int]) -> ArraySource:
         """Return what a task needs that reads only these cells: the whole value, it is small."""
@@ -178,12 +187,18 @@ class BandSource:
         Their names in the group.
     geometry : Geometry or None
         Where the pixels lie.
+    kind : str
+        As configured.
+    steps : tuple of float, or None
+        From one value of each band to the next, where its dtype does not tell.
     """
 
     path: str
     bands: tuple[StoredArray, ...]
     feature_names: tuple[str, ...]
     geometry: Geometry | None = None
+    kind: str = "zarr"
+    steps: tuple[float, ...] | None = None
 
     @property
     def grid(self) -> Grid:
@@ -205,6 +220,11 @@ class BandSource:
     def feature_dtypes(self) -> tuple[np.dtype[Any], ...]:
         """(D,), as stored."""
         return tuple(band.dtype for band in self.bands)
+
+    @property
+    def feature_steps(self) -> tuple[float, ...]:
+        """(D,), from one value to the next."""
+        return self.steps or tuple(step_of(band.dtype) for band in self.bands)
 
     def part(self, cells: Sequence[int]) -> BandSource:
         """Return what a task needs that reads only these cells: the whole value, it is small."""
@@ -250,7 +270,7 @@ class BandSource:
         grid, found = self.grid, [band.inventory() for band in self.bands]
         named = zip(self.feature_names, found, strict=True)
         return ArrayManifest(
-            kind="zarr",
+            kind=self.kind,
             path=self.path,
             variable=None,
             shape=(*grid.shape, self.n_features),

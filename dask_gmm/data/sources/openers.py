@@ -43,7 +43,7 @@ def open_zarr(options: SourceOptions) -> GridSource:
     array, attributes = ZarrArray.open(
         locate_array(folder, options.variable), options.missing_chunks
     )
-    return aligned(_rows_of(array, attributes, options, place), options, [attributes])
+    return aligned(rows_of(array, attributes, options, place), options, [attributes])
 
 
 def open_npy(options: SourceOptions) -> GridSource:
@@ -54,11 +54,11 @@ def open_npy(options: SourceOptions) -> GridSource:
             f"source.path: found {place!r}; a .npy file is mapped into memory and must be a local "
             "file: copy it here, or store the array as Zarr"
         )
-    return aligned(_rows_of(NpyArray.open(place), {}, options, place), options, [])
+    return aligned(rows_of(NpyArray.open(place), {}, options, place), options, [])
 
 
 def place_of(options: SourceOptions) -> str:
-    """Return the one path or URL of an array."""
+    """Return the one absolute path or URL that a section names."""
     if not isinstance(options.path, str):
         raise ConfigurationError(
             f"source.path: found a list; allowed is one path, as source.kind is {options.kind}"
@@ -101,9 +101,10 @@ def _open_bands(options: SourceOptions, place: str) -> GridSource:
     return aligned(source, options, [attributes for _, attributes in opened])
 
 
-def _rows_of(
+def rows_of(
     array: StoredArray, attributes: Mapping[str, Any], options: SourceOptions, place: str
 ) -> ArraySource:
+    """Take an array as rows: its feature axis found, the features chosen and named."""
     axis = resolve_feature_axis(options.feature_axis, array)
     n_features = 1 if axis is None else array.shape[axis]
     names = _feature_names(attributes.get("feature_names"), n_features)
@@ -170,7 +171,15 @@ def _refuse_repeated(columns: Sequence[int | str]) -> None:
 def aligned(
     source: GridSource, options: SourceOptions, attributes: Sequence[Mapping[str, Any]]
 ) -> GridSource:
-    """Lay mask, weights and nodata over a source, where there are any."""
+    """Lay mask, weights and nodata over a source, where there are any.
+
+    Parameters
+    ----------
+    source : GridSource
+    options : SourceOptions
+    attributes : sequence of mapping
+        Per array that is read, what declares its value for no data: see `NODATA_ATTRIBUTES`.
+    """
     nodata = _nodata(options.nodata, source, attributes)
     mask = weights = None
     if options.mask is not None:
