@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dask_gmm.data.grid import Cells
+from dask_gmm.data.grid import Cells, Grid
 from dask_gmm.data.sinks import Sink, Unfinished
 from dask_gmm.data.sources import Source
 from dask_gmm.engine.passes import Passes
@@ -50,7 +50,6 @@ def create_sinks(
 def _zarr_sinks(
     path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
 ) -> Mapping[str, Sink]:
-    from dask_gmm.data.grid import Grid
     from dask_gmm.data.sinks.zarr import ZarrSink
 
     grid = source.grid
@@ -67,7 +66,6 @@ def _zarr_sinks(
 def _npy_sinks(
     path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
 ) -> Mapping[str, Sink]:
-    from dask_gmm.data.grid import Grid
     from dask_gmm.data.sinks.npy import NpySink
 
     grid = source.grid
@@ -91,9 +89,47 @@ def _parquet_sinks(
     return create_parquet_sinks(path, parts, source, keep, again=again)
 
 
+def _geotiff_sinks(
+    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
+) -> Mapping[str, Sink]:
+    from dask_gmm.data.sinks.geotiff import GeoTiffWriter
+    from dask_gmm.data.sinks.joined import JoinedSink
+
+    grid, sinks = _picture(path, source), dict[str, Sink]()
+    for name, form in own.items():
+        writer = GeoTiffWriter(source.geometry, form.masked, form.columns, form.colors)
+        sinks[name] = JoinedSink.create(path, grid, form.trailing, form.dtype, writer, again=again)
+    return sinks
+
+
+def _image_sinks(
+    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
+) -> Mapping[str, Sink]:
+    from dask_gmm.data.sinks.joined import JoinedSink
+    from dask_gmm.data.sinks.png import PngWriter
+    from dask_gmm.data.sinks.tiff import TiffWriter
+
+    grid, sinks = _picture(path, source), dict[str, Sink]()
+    for name, form in own.items():
+        kind = PngWriter if path.suffix.lower() == ".png" else TiffWriter
+        sinks[name] = JoinedSink.create(
+            path, grid, form.trailing, form.dtype, kind(form.colors), again=again
+        )
+    return sinks
+
+
+def _picture(path: Path, source: Source) -> Grid:
+    grid = source.grid
+    if not isinstance(grid, Grid):
+        raise ConfigurationError(f"{path}: a table's results are no picture; allowed: parquet")
+    return grid
+
+
 _CREATE: dict[str, Callable[..., Mapping[str, Sink]]] = {
     "zarr": _zarr_sinks,
     "npy": _npy_sinks,
+    "geotiff": _geotiff_sinks,
+    "image": _image_sinks,
     "parquet": _parquet_sinks,
 }
 

@@ -176,14 +176,12 @@ def start_stage(config: Config, source: Source, readings: Readings, seen: Survey
     return Started(frame, reg_covar, tuple(fitted), tuple(stay))
 
 
-def floor_in_model_frame(
-    reg_covar: float | str, steps: Sequence[float], unit: Array
-) -> Array:
+def floor_in_model_frame(reg_covar: float | str, steps: Sequence[float], unit: Array) -> Array:
     """Return the variance floor (D,) in model-frame units.
 
-    ``auto`` is, for values in steps, the variance of their rounding, step^2 / 12 in original units: a
-    component cannot be narrower than the step it was measured in. For other data it is 1e-6. Every
-    feature goes by its own step, (D,), 0 where it has none.
+    ``auto`` is, for values in steps, the variance of their rounding, step^2 / 12 in original units:
+    a component cannot be narrower than the step it was measured in. For other data it is 1e-6.
+    Every feature goes by its own step, (D,), 0 where it has none.
     """
     if reg_covar != "auto":
         return np.full(len(unit), float(reg_covar))

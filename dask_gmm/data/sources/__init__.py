@@ -45,7 +45,7 @@ class Source(Protocol):
 
     @property
     def feature_steps(self) -> tuple[float, ...]:
-        """(D,), from one value of a feature to the next as `read` returns them; 0: there is none."""
+        """(D,), from one value of a feature to the next as `read` returns it; 0: there is none."""
 
     @property
     def geometry(self) -> Geometry | None:
@@ -190,6 +190,7 @@ KINDS: dict[str, Kind] = {
         frozenset(_ROWS | {"feature_axis", "columns", "storage_options"}),
     ),
     "geotiff": Kind("geotiff", "open_geotiff", frozenset(_ROWS | {"columns", "missing_chunks"})),
+    "image": Kind("image", "open_image", frozenset(_ROWS | {"columns"})),
     "parquet": Kind(
         "parquet", "open_parquet", frozenset({"columns", "weights", "keep", "storage_options"})
     ),

@@ -93,11 +93,14 @@ class ArraySource:
 
     @property
     def beside_bytes(self) -> int:
-        """What reading a cell takes beyond its rows: chunks hold columns not asked for."""
+        """What reading a cell takes beyond its rows: columns not asked for, a whole file."""
+        rows, itemsize, beside = math.prod(self.grid.chunks), self.dtype.itemsize, 0
+        if self.array.decoded_together > rows * self.n_features * itemsize:
+            beside = self.array.decoded_together
         if self.columns is None or self.feature_axis is None:
-            return 0
+            return beside
         together = min(self.array.objects[self.feature_axis], self.array.shape[self.feature_axis])
-        return 3 * math.prod(self.grid.chunks) * together * self.dtype.itemsize
+        return beside + 3 * rows * together * itemsize
 
     def read(self, cell: int) -> Block:
         """Read one cell as rows.

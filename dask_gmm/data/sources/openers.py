@@ -7,6 +7,7 @@ import binascii
 import difflib
 import struct
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dask_gmm.data.folders import is_url, located, open_folder
@@ -28,6 +29,8 @@ from dask_gmm.errors import ConfigurationError
 #: Attributes that declare the value for no data, in the order in which they are asked. The array's
 #: own fill value is none of them: nearly every array has 0 there.
 NODATA_ATTRIBUTES = ("_FillValue", "missing_value", "nodata")
+#: How masks and weights are called that are pictures.
+PLANES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 
 
 def open_zarr(options: SourceOptions) -> GridSource:
@@ -193,10 +196,10 @@ def aligned(
 
 def _open_beside(path: str, options: SourceOptions) -> StoredArray:
     place = located(path, options.directory)
-    if place.lower().endswith((".tif", ".tiff")) and not is_url(place):
-        from dask_gmm.data.sources.geotiff import open_plane
+    if Path(place).suffix.lower() in PLANES and not is_url(place):
+        from dask_gmm.data.sources.image import open_plane
 
-        return open_plane(place)
+        return open_plane(place, options.kind)
     if place.endswith(".npy") and not is_url(place):
         return NpyArray.open(place)
     folder = locate_array(open_folder(place, options.storage_options), None)
