@@ -35,6 +35,7 @@ FILES = (
     "model.json",
     "history.jsonl",
     "report.html",
+    "figures",
     CHECKPOINT,
 )
 

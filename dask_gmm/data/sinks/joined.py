@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_gmm.data.grid import Grid
-from dask_gmm.data.sinks import JOINED_ROWS
+from dask_gmm.data.sinks import JOINED_ROWS, PARTS
 from dask_gmm.data.sinks.cells import appearing, as_cell, cannot_write, checksum
 from dask_gmm.errors import RunFailedError
 
@@ -166,7 +166,7 @@ class JoinedSink:
             If `path` exists or cannot be written.
         """
         path = path.absolute()
-        folder = path.with_name(f"{path.name}.parts")
+        folder = path.with_name(f"{path.name}{PARTS}")
         parts = Parts(str(folder), grid, trailing, np.dtype(dtype).newbyteorder("<"))
         sink = cls(OneFile(str(path), parts, writer))
         if again:

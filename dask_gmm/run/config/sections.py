@@ -38,7 +38,7 @@ class Mask(Section):
     """An array that says which rows to keep."""
 
     path: Text = Field(examples=["data/mask.zarr"])
-    """Where it lies: Zarr or npy, of the source's leading shape, in any chunks."""
+    """Where it lies: Zarr, npy, TIFF or PNG, of the source's leading shape, in any chunks."""
     keep: Literal["nonzero", "zero"] = "nonzero"
     """Which of its values keep a row."""
 
@@ -46,7 +46,7 @@ class Mask(Section):
 class Source(Section):
     """What is read."""
 
-    kind: Literal["zarr", "npy", "parquet"] = Field(examples=["zarr"])
+    kind: Literal["zarr", "geotiff", "image", "npy", "parquet"] = Field(examples=["zarr"])
     """The storage format."""
     path: Text | Texts = Field(examples=["data/image.zarr"])
     """A URL, or a path relative to the working directory or -C DIR; a table also: glob, list."""
@@ -70,7 +70,7 @@ class Source(Section):
     on_invalid: Literal["mask", "error"] = "mask"
     """What to do about rows with NaN or infinity: leave them out, or stop."""
     missing_chunks: Literal["error", "fill"] = "error"
-    """What to do about chunks that were never written: stop, or read the fill value."""
+    """What to do about chunks or tiles never written: stop, or read the fill value."""
     storage_options: dict[str, Any] = Field(default={}, repr=False)
     """Options and credentials of a remote store; never shown, never hashed."""
 
@@ -138,7 +138,7 @@ class Classes(Section):
 class Output(Section):
     """One array that is written."""
 
-    kind: Literal["same", "zarr", "npy", "parquet"] = "same"
+    kind: Literal["same", "zarr", "geotiff", "image", "npy", "parquet"] = "same"
     """The storage format; same: as the source."""
     path: OutputPath = Field(examples=["NAME.zarr"])
     """Where it is written, inside run_dir; outputs of a table may share one set of files."""
