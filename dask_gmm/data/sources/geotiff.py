@@ -38,7 +38,7 @@ def open_geotiff(options: SourceOptions) -> GridSource:
             "it, or store it as Zarr"
         )
     with raster(path) as dataset:
-        bands = [i for i in dataset.indexes if dataset.colorinterp[i - 1].name != "alpha"]
+        bands = [i for i in dataset.indexes if not _is_alpha(dataset, i)]
         names = tuple(dataset.descriptions[i - 1] or f"B{i}" for i in bands)
         columns = None
         if options.columns is not None:
@@ -54,7 +54,7 @@ def open_geotiff(options: SourceOptions) -> GridSource:
             )
         array = RasterArray.of_dataset(dataset, bands, missing)
         own_mask = None
-        if options.nodata == "auto" and any("per_dataset" in _flags(dataset, i) for i in bands):
+        if options.nodata == "auto" and _has_mask(dataset, bands):
             own_mask = Mask(RasterArray.of_dataset(dataset, (), plane=True), "nonzero")
         source = ArraySource(
             options.kind, path, None, array, 0, columns, tuple(names[i] for i in chosen), geometry
@@ -113,8 +113,23 @@ def geometry_of(dataset: Any, bands: Sequence[int]) -> Geometry:
     )
 
 
-def _flags(dataset: Any, band: int) -> set[str]:
-    return {flag.name for flag in dataset.mask_flag_enums[band - 1]}
+def _is_alpha(dataset: Any, band: int) -> bool:
+    """Tell whether a band is coverage.
+
+    GDAL takes the fourth of four bands of 8 bits for alpha unless told otherwise; one that has a
+    name of its own, nir, is none.
+    """
+    name = dataset.descriptions[band - 1] or "alpha"
+    return dataset.colorinterp[band - 1].name == "alpha" and "alpha" in name.lower()
+
+
+def _has_mask(dataset: Any, bands: Sequence[int]) -> bool:
+    """Tell whether the file says of its pixels, apart from their values, which are recorded."""
+    flags = {flag.name for band in bands for flag in dataset.mask_flag_enums[band - 1]}
+    if len(bands) < dataset.count:
+        log.info("%s: its alpha band is taken for a mask, not for a feature", dataset.name)
+        return True
+    return "per_dataset" in flags and "alpha" not in flags
 
 
 def _and_mask(source: GridSource, mask: Mask) -> GridSource:
