@@ -59,6 +59,8 @@ THIRD_PARTY = {
     "pyarrow": ("data",),
     "fsspec": ("data",),
     "aiohttp": ("data.remote",),
+    "rasterio": ("data.raster", "data.sinks.geotiff"),
+    "tifffile": ("data.tiff_array",),
     "PIL": ("data", "run.report"),
     "pydantic": ("run.config",),
     "pydantic_core": ("run.config",),

@@ -29,6 +29,16 @@ def picture(*shape):
     return write
 
 
+def scene(path):
+    rasterio = pytest.importorskip("rasterio", reason="needs the extra geo")
+    size = {"count": 6, "height": 352, "width": 349, "dtype": "uint8"}
+    placed = {"crs": "EPSG:31985", "transform": rasterio.Affine(28.5, 0, 0, 0, -28.5, 0)}
+    path.parent.mkdir(parents=True)
+    with rasterio.open(path, "w", driver="GTiff", **size, **placed):
+        pass  # rows of zeros
+    return 352 * 349
+
+
 def table(path):
     draw_table(path)
     return FILES_OF_TABLE * ROWS_OF_FILE
@@ -40,6 +50,7 @@ INPUTS = {
     "shaded-relief": picture(5400, 10800),
     "select-components": picture(2700, 5400),
     "table": table,
+    "landsat": scene,
 }
 
 

@@ -8,8 +8,10 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from dask_gmm.data.sources import Source
 from dask_gmm.errors import ConfigurationError
 from dask_gmm.palette import class_colors
+from dask_gmm.run.config import Config
 from dask_gmm.run.config.sections import Outputs
 
 
@@ -46,6 +48,26 @@ def forms(K: int) -> dict[str, Form]:
         "uncertainty": Form((), np.float32, np.nan, ("uncertainty",)),
         "log_density": Form((), np.float64, np.nan, ("log_density",)),
     }
+
+
+def check_shapes(config: Config, source: Source) -> None:
+    """Refuse pictures of what has no rows and columns, or more axes than these.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    shape = source.grid.shape
+    for name, output in config.outputs.written().items():
+        kind = config.output_kind(name)
+        if kind == "geotiff" or (kind == "image" and output.path.lower().endswith(".png")):
+            what = "GeoTIFF" if kind == "geotiff" else "PNG"
+            if len(shape) != 2:
+                raise ConfigurationError(
+                    f"outputs.{name}: a {what} has rows and columns, but the leading shape of the "
+                    f"input (all axes but the features') is {shape}; allowed: zarr, npy, or image "
+                    "with a path that ends with .tif, a page per plane"
+                )
 
 
 @cache

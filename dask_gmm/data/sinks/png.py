@@ -11,10 +11,12 @@ from typing import BinaryIO
 import numpy as np
 
 from dask_gmm.data.sinks.joined import Parts
+from dask_gmm.errors import ConfigurationError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Colour types of the format, and how well deflate tries: level 6 takes four times as long as 3.
 _GREY, _PALETTE, _LEVEL = 0, 3, 3
+_MOST = 65_535
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,13 @@ class PngWriter:
     """
 
     colors: tuple[tuple[int, int, int], ...]
+
+    def __post_init__(self) -> None:
+        if len(self.colors) > _MOST:
+            raise ConfigurationError(
+                f"outputs.labels: a PNG holds {_MOST:,} labels, there are {len(self.colors):,}; "
+                "choose a path that ends with .tif"
+            )
 
     def write(self, path: Path, parts: Parts) -> None:
         """Write header, palette, and the rows of all cells.
