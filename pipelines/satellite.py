@@ -1,7 +1,7 @@
 """A satellite scene, end to end: ``python -m pipelines.satellite [CONFIG]``.
 
-Brings a Landsat 7 scene (Olinda in Brazil, six bands of 352 x 349 pixels) to ``data/landsat.tif`` and
-carries out ``configs/landsat.yaml``. The scene is the example of the R package stars (Apache-2),
+Brings a Landsat 7 scene (Olinda in Brazil, six bands of 352 x 349 pixels) to ``data/landsat.tif``
+and carries out ``configs/landsat.yaml``. It is the example of the R package stars (Apache-2),
 which Debian has as ``r-cran-stars``: it is copied from there where that is installed, and else
 taken out of the package, which ``apt-get download`` brings without installing it.
 """
