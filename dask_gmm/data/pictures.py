@@ -82,7 +82,7 @@ class PictureArray:
                 if image.getexif().get(_ORIENTATION) in _TURNED:
                     size = (image.width, image.height)
                 dtype = np.dtype(_DTYPES.get(image.mode, "u1"))
-        except DaskGmmError:
+        except (DaskGmmError, MemoryError):
             raise
         except Exception as error:  # every format's decoder raises its own
             raise _not_decoded(path, error) from error

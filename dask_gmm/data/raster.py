@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import threading
 import warnings
@@ -97,7 +98,7 @@ class RasterArray:
     missing : tuple of str
         Blocks that were never written and read as fill value.
     digest : str
-        Of what the header says.
+        SHA-256 of what the header says.
     """
 
     name: str
@@ -132,7 +133,7 @@ class RasterArray:
             interleaved=dataset.count > 1 and dataset.profile.get("interleave") == "pixel",
             bands=tuple(bands),
             missing=tuple(missing),
-            digest=repr(header),
+            digest=hashlib.sha256(repr(header).encode()).hexdigest(),
         )
         check_content(array)
         return array

@@ -10,10 +10,13 @@ from PIL import Image
 
 from dask_gmm.data.sinks.geotiff import GeoTiffWriter
 from dask_gmm.errors import RunFailedError
+from dask_gmm.run.config import load_config
+from dask_gmm.run.job import plan_configured
 from tests.data.test_geotiff import PLACED, UTM, rasterio, write
 
 from .conftest import blobs
 from .test_faults import has_no_result, when_workers_start  # noqa: F401  a fixture
+from .test_memory import peaks  # noqa: F401  a fixture
 
 tifffile = pytest.importorskip("tifffile", reason="needs the extra image")
 
@@ -180,6 +183,30 @@ def test_16_bits_stay_16_bits(scene, dask_gmm):
     assert scene.manifest()["inputs"][0]["dtype"] == "<u2"
     means = np.array([each["mean"] for each in scene.manifest()["classes"]])
     assert 30_000 < means.max() < 65_535
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["geotiff", "image"])
+def test_a_worker_holds_no_more_than_was_said(project, dask_gmm, peaks, kind):  # noqa: F811
+    """24 million pixels: blocks of a GeoTIFF, or a PNG that every worker decodes whole."""
+    pixels = np.random.default_rng(0).integers(0, 255, (4000, 6000, 3), dtype="u1")
+    if kind == "image":
+        Image.fromarray(pixels).save(project.path / "a.png", compress_level=1)
+    else:
+        write(project.path / "a.tif", np.moveaxis(pixels, -1, 0), tiled=True, interleave="pixel")
+    del pixels
+    config = project.config(
+        source={"kind": kind, "path": "a.png" if kind == "image" else "a.tif"},
+        model={"n_init": 1, "max_iter": 1, "init": "random_from_data"},
+        outputs=ALL,
+        cluster={"kind": "local", "n_workers": 1},
+    )
+    said = plan_configured(load_config(config)).plan.load.worker_bytes
+    code, _, err = dask_gmm("run", config, "--set=cluster.memory_limit=null")
+    assert code == 0, err
+    (peak,) = peaks
+    assert peak <= said, f"{peak / 2**20:.0f} MiB, {said / 2**20:.0f} said"
+    assert said <= 2.5 * peak, f"{peak / 2**20:.0f} MiB, {said / 2**20:.0f} said"
 
 
 # --- Pictures ------------------------------------------------------------------------------------
