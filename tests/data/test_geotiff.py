@@ -141,13 +141,14 @@ def test_a_declared_value_in_any_band_leaves_the_pixel_out(tmp_path):
     np.testing.assert_array_equal(found, np.moveaxis(values, 0, -1))
 
 
-@pytest.mark.parametrize("way", ["alpha", "mask"])
+@pytest.mark.parametrize("way", ["alpha", "alpha beside a value", "mask"])
 def test_alpha_and_the_files_own_mask_leave_pixels_out(tmp_path, way):
+    extra_nodata = {"nodata": 255} if "value" in way else {}  # which occurs in alpha alone
     shown = np.random.default_rng(1).random((50, 70)) < 0.7
     values = drawn()
-    if way == "alpha":
+    if way.startswith("alpha"):
         both = np.concatenate([values, 255 * shown[None].astype("u1")])
-        path = write(tmp_path / "a.tif", both, alpha=True)
+        path = write(tmp_path / "a.tif", both, alpha=True, **extra_nodata)
     else:
         path = write(tmp_path / "a.tif", values, mask=shown)
     source = open_source("geotiff", path)

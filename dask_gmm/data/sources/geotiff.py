@@ -53,9 +53,7 @@ def open_geotiff(options: SourceOptions) -> GridSource:
                 "source.missing_chunks: fill to read zeros"
             )
         array = RasterArray.of_dataset(dataset, bands, missing)
-        own_mask = None
-        if options.nodata == "auto" and _has_mask(dataset, bands):
-            own_mask = Mask(RasterArray.of_dataset(dataset, (), plane=True), "nonzero")
+        own_mask = _own_mask(dataset, bands) if options.nodata == "auto" else None
         source = ArraySource(
             options.kind, path, None, array, 0, columns, tuple(names[i] for i in chosen), geometry
         )
@@ -91,9 +89,10 @@ def open_plane(path: str) -> RasterArray:
 def geometry_of(dataset: Any, bands: Sequence[int]) -> Geometry:
     """Return where the pixels of an open dataset lie, and what its chosen bands declare."""
     crs, t = dataset.crs, dataset.transform
-    unit = None
+    unit: str | None = None
     if crs is not None:
         unit = "degree" if crs.is_geographic else crs.linear_units
+        unit = None if unit == "unknown" else unit
     placed = crs is not None or not t.is_identity
     upright = placed and t.b == 0 and t.d == 0
     kind = "space"
@@ -123,13 +122,15 @@ def _is_alpha(dataset: Any, band: int) -> bool:
     return dataset.colorinterp[band - 1].name == "alpha" and "alpha" in name.lower()
 
 
-def _has_mask(dataset: Any, bands: Sequence[int]) -> bool:
-    """Tell whether the file says of its pixels, apart from their values, which are recorded."""
+def _own_mask(dataset: Any, bands: Sequence[int]) -> Mask | None:
+    """Return what the file says of its pixels apart from their values: alpha, or a mask."""
+    alpha = [band for band in dataset.indexes if band not in bands]
     flags = {flag.name for band in bands for flag in dataset.mask_flag_enums[band - 1]}
-    if len(bands) < dataset.count:
+    if alpha:
         log.info("%s: its alpha band is taken for a mask, not for a feature", dataset.name)
-        return True
-    return "per_dataset" in flags and "alpha" not in flags
+    elif "per_dataset" not in flags or "alpha" in flags:
+        return None
+    return Mask(RasterArray.of_dataset(dataset, alpha[:1], plane=True), "nonzero")
 
 
 def _and_mask(source: GridSource, mask: Mask) -> GridSource:
