@@ -62,6 +62,8 @@ THIRD_PARTY = {
     "rasterio": ("data.raster", "data.sinks.geotiff"),
     "tifffile": ("data.tiff_array",),
     "PIL": ("data", "run.report"),
+    "nibabel": ("data",),
+    "netCDF4": ("data",),
     "pydantic": ("run.config",),
     "pydantic_core": ("run.config",),
     "ruamel": ("run.config",),

@@ -191,6 +191,17 @@ KINDS: dict[str, Kind] = {
     ),
     "geotiff": Kind("geotiff", "open_geotiff", frozenset(_ROWS | {"columns", "missing_chunks"})),
     "image": Kind("image", "open_image", frozenset(_ROWS | {"columns"})),
+    "nifti": Kind("nifti", "open_nifti", frozenset(_ROWS | {"feature_axis", "columns"})),
+    "netcdf": Kind(
+        "netcdf", "open_netcdf", frozenset(_ROWS | {"variable", "feature_axis", "columns"})
+    ),
+    "ome-zarr": Kind(
+        "ome_zarr",
+        "open_ome_zarr",
+        frozenset(
+            _ROWS | {"variable", "feature_axis", "columns", "missing_chunks", "storage_options"}
+        ),
+    ),
     "parquet": Kind(
         "parquet", "open_parquet", frozenset({"columns", "weights", "keep", "storage_options"})
     ),

@@ -200,6 +200,10 @@ def _open_beside(path: str, options: SourceOptions) -> StoredArray:
         from dask_gmm.data.sources.image import open_plane
 
         return open_plane(place, options.kind)
+    if place.lower().endswith((".nii", ".nii.gz")) and not is_url(place):
+        from dask_gmm.data.nifti_array import open_nifti_array
+
+        return open_nifti_array(place)[0]
     if place.endswith(".npy") and not is_url(place):
         return NpyArray.open(place)
     folder = locate_array(open_folder(place, options.storage_options), None)
