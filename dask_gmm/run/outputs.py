@@ -77,6 +77,64 @@ def _npy_sinks(
     }
 
 
+def _nifti_sinks(
+    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
+) -> Mapping[str, Sink]:
+    from dask_gmm.data.sinks.joined import JoinedSink
+    from dask_gmm.data.sinks.nifti import NiftiWriter
+
+    return {
+        name: JoinedSink.create(
+            path,
+            _grid(path, source),
+            form.trailing,
+            form.dtype,
+            NiftiWriter.of(path, source.geometry, classes=bool(form.colors)),
+            again=again,
+        )
+        for name, form in own.items()
+    }
+
+
+def _netcdf_sinks(
+    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
+) -> Mapping[str, Sink]:
+    from dask_gmm.data.sinks.joined import JoinedSink
+    from dask_gmm.data.sinks.netcdf import NetcdfWriter
+
+    return {
+        name: JoinedSink.create(
+            path,
+            _grid(path, source),
+            form.trailing,
+            form.dtype,
+            NetcdfWriter.of(path, source.geometry, name),
+            again=again,
+        )
+        for name, form in own.items()
+    }
+
+
+def _ome_zarr_sinks(
+    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
+) -> Mapping[str, Sink]:
+    from dask_gmm.data.sinks.ome_zarr import OmeZarrSink
+
+    return {
+        name: OmeZarrSink.create(
+            path,
+            _grid(path, source),
+            form.trailing,
+            form.dtype,
+            form.masked,
+            source.geometry,
+            colors=form.colors,
+            again=again,
+        )
+        for name, form in own.items()
+    }
+
+
 def _parquet_sinks(
     path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
 ) -> Mapping[str, Sink]:
@@ -95,7 +153,7 @@ def _geotiff_sinks(
     from dask_gmm.data.sinks.geotiff import GeoTiffWriter
     from dask_gmm.data.sinks.joined import JoinedSink
 
-    grid, sinks = _picture(path, source), dict[str, Sink]()
+    grid, sinks = _grid(path, source), dict[str, Sink]()
     for name, form in own.items():
         writer = GeoTiffWriter(source.geometry, form.masked, form.columns, form.colors)
         sinks[name] = JoinedSink.create(path, grid, form.trailing, form.dtype, writer, again=again)
@@ -109,7 +167,7 @@ def _image_sinks(
     from dask_gmm.data.sinks.png import PngWriter
     from dask_gmm.data.sinks.tiff import TiffWriter
 
-    grid, sinks = _picture(path, source), dict[str, Sink]()
+    grid, sinks = _grid(path, source), dict[str, Sink]()
     for name, form in own.items():
         kind = PngWriter if path.suffix.lower() == ".png" else TiffWriter
         sinks[name] = JoinedSink.create(
@@ -118,10 +176,11 @@ def _image_sinks(
     return sinks
 
 
-def _picture(path: Path, source: Source) -> Grid:
+def _grid(path: Path, source: Source) -> Grid:
+    """Return the grid of an array; a table has none."""
     grid = source.grid
     if not isinstance(grid, Grid):
-        raise ConfigurationError(f"{path}: a table's results are no picture; allowed: parquet")
+        raise ConfigurationError(f"{path}: a table's results are no array; allowed: parquet")
     return grid
 
 
@@ -130,6 +189,9 @@ _CREATE: dict[str, Callable[..., Mapping[str, Sink]]] = {
     "npy": _npy_sinks,
     "geotiff": _geotiff_sinks,
     "image": _image_sinks,
+    "nifti": _nifti_sinks,
+    "ome-zarr": _ome_zarr_sinks,
+    "netcdf": _netcdf_sinks,
     "parquet": _parquet_sinks,
 }
 
@@ -157,7 +219,7 @@ def sweep_outputs(folder: Path, config: Config) -> None:
     the half stays.
     """
     for name, output in config.outputs.written().items():
-        if config.output_kind(name) == "zarr":
+        if config.output_kind(name) in ("zarr", "ome-zarr"):
             for half in (folder / output.path).rglob("*.partial"):
                 half.unlink()
 

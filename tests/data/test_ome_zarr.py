@@ -118,7 +118,7 @@ def test_every_level_is_the_finest_at_every_so_many_th_pixel(
         Axis("x", "space", "micrometer", 1.0, 0.0),
     )
     grid = Grid(shape, tuple(map(min, chunks, shape)), ("z", "y", "x"))
-    colors = [(1, 2, 3), (4, 5, 6)] if not trailing else None
+    colors = [(1, 2, 3), (4, 5, 6)] if not trailing else []
     dtype = np.uint8 if not trailing else np.float32
     sink = OmeZarrSink.create(path, grid, trailing, dtype, 0, Geometry(axes), colors=colors)
     values = np.random.default_rng(0).integers(0, 3, (*shape, *trailing)).astype(dtype)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 #: row group of the results.
 JOINED_ROWS = 1 << 17
 #: Kinds of output whose cells are left as parts and then joined to one file, and where they lie.
-JOINED_KINDS, PARTS = frozenset({"geotiff", "image"}), ".parts"
+JOINED_KINDS, PARTS = frozenset({"geotiff", "image", "nifti", "netcdf"}), ".parts"
 
 
 class Unfinished(Protocol):

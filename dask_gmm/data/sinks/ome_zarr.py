@@ -109,7 +109,7 @@ class OmeZarrSink:
         fill_value: float,
         geometry: Geometry | None,
         *,
-        colors: Sequence[tuple[int, int, int]] | None = None,
+        colors: Sequence[tuple[int, int, int]] = (),
         again: bool = False,
     ) -> OmeZarrSink:
         """Create the group and the arrays of all levels; with ``again`` they are there already.
@@ -210,7 +210,7 @@ def _metadata(
     component: Sequence[Mapping[str, str]],
     before: int,
     halved: Sequence[tuple[int, ...]],
-    colors: Sequence[tuple[int, int, int]] | None,
+    colors: Sequence[tuple[int, int, int]],
 ) -> dict[str, Any]:
     """Return what the specification, version 0.5, asks of a group's attribute `ome`."""
     named = [_axis(axis, component) for axis in axes]
@@ -234,7 +234,7 @@ def _metadata(
         "metadata": {"description": "every second pixel of the level before, by dask-gmm"},
     }
     found: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
-    if colors is not None:
+    if colors:
         values = range(len(colors) + 1)
         rgba = [[0, 0, 0, 0], *([*color, 255] for color in colors)]
         found["image-label"] = {

@@ -30,6 +30,15 @@ _WITHOUT_MEANING: dict[str, dict[str, str]] = {
         "variable": "null (a file holds one array)",
         "missing_chunks": "error, its default (a file has no chunks to leave out)",
     },
+    "nifti": {
+        "variable": "null (a file holds one volume)",
+        "missing_chunks": "error, its default (a file has no chunks to leave out)",
+    },
+    "netcdf": {
+        "missing_chunks": "error, its default (what was never written reads as its fill value, and "
+        "is masked)",
+    },
+    "ome-zarr": {},
     "parquet": {
         "variable": "null (a table has columns)",
         "feature_axis": "-1, its default (a table has columns)",
@@ -40,7 +49,11 @@ _WITHOUT_MEANING: dict[str, dict[str, str]] = {
 }
 #: Per kind of source, the kinds of output that its results may have.
 _OF_ARRAYS = ("zarr", "geotiff", "image", "npy")
-_WRITTEN_AS = dict.fromkeys(_OF_ARRAYS, _OF_ARRAYS) | {"parquet": ("parquet",)}
+_WRITTEN_AS = {
+    **dict.fromkeys(_OF_ARRAYS, _OF_ARRAYS),
+    **{kind: (kind, "zarr", "npy") for kind in ("nifti", "netcdf", "ome-zarr")},
+    "parquet": ("parquet",),
+}
 #: How the path of a picture may end.
 _PICTURES = (".tif", ".tiff")
 
