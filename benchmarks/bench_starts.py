@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.machine import described, sentence
 from benchmarks.output import RESULTS, exit_code, write_results
 from benchmarks.start_ways import EMSteps, Way
+from dask_gmm.data.stored import step_of
 from dask_gmm.fit.sample import StartPlan
 from dask_gmm.mixture.frame import Frame
 from dask_gmm.run.stages import floor_in_model_frame
@@ -94,7 +95,7 @@ def measure(name: str, rows: np.ndarray, K: int, seeds: Sequence[int]) -> dict[s
     """Return what every way reaches on one data set, and at what cost."""
     unit = rows.std(axis=0)
     frame = Frame.of_sample(rows, unit=unit, isotropic=False)
-    floor = frame.floor(floor_in_model_frame("auto", [rows.dtype] * len(unit), unit))
+    floor = frame.floor(floor_in_model_frame("auto", [step_of(rows.dtype)] * len(unit), unit))
     runs = []
     for seed in seeds:
         for way in WAYS:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from pathlib import Path
 
+import netCDF4
+import numpy as np
 import pytest
 from zarr import create_array
 
@@ -14,6 +17,9 @@ from dask_gmm.run.job import plan_configured
 from pipelines.cluster_table import FILES as FILES_OF_TABLE
 from pipelines.cluster_table import ROWS as ROWS_OF_FILE
 from pipelines.cluster_table import draw_table
+from pipelines.segment_volume import SHAPE as SHAPE_OF_STACK
+from pipelines.segment_volume import draw_cells
+from tests.volumes import write_nifti
 
 FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.y*ml"))
 
@@ -29,9 +35,44 @@ def picture(*shape):
     return write
 
 
+def scene(path):
+    rasterio = pytest.importorskip("rasterio", reason="needs the extra geo")
+    size = {"count": 6, "height": 352, "width": 349, "dtype": "uint8"}
+    placed = {"crs": "EPSG:31985", "transform": rasterio.Affine(28.5, 0, 0, 0, -28.5, 0)}
+    path.parent.mkdir(parents=True)
+    with rasterio.open(path, "w", driver="GTiff", **size, **placed):
+        pass  # rows of zeros
+    return 352 * 349
+
+
 def table(path):
     draw_table(path)
     return FILES_OF_TABLE * ROWS_OF_FILE
+
+
+def volume(*shape):
+    def write(path):
+        write_nifti(path, np.zeros(shape, np.uint8))
+        return math.prod(shape)
+
+    return write
+
+
+def ocean(path):
+    """Write two variables of one shape, empty."""
+    path.parent.mkdir(exist_ok=True)
+    with netCDF4.Dataset(path, "w", format="NETCDF3_CLASSIC") as dataset:
+        for dim, n in zip("zyx", (20, 180, 360), strict=True):
+            dataset.createDimension(dim, n)
+        for name in ("TEMP", "SALT"):
+            dataset.createVariable(name, "f4", tuple("zyx"))
+    return 20 * 180 * 360
+
+
+def stack(path):
+    path.parent.mkdir(exist_ok=True)
+    draw_cells(path)
+    return math.prod(SHAPE_OF_STACK)
 
 
 #: What a configuration reads: called with its path, each returns the number of rows.
@@ -40,6 +81,10 @@ INPUTS = {
     "shaded-relief": picture(5400, 10800),
     "select-components": picture(2700, 5400),
     "table": table,
+    "landsat": scene,
+    "mri": volume(301, 370, 316),
+    "ocean": ocean,
+    "microscopy": stack,
 }
 
 

@@ -5,40 +5,24 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-import threading
 import uuid
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 import zarr
-from PIL import Image, ImageOps
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from dask_gmm.data.folders import LocalFolder
 from dask_gmm.data.manifest import InputManifest
+from dask_gmm.data.pictures import decode_picture
 from dask_gmm.data.sources import open_source
 from dask_gmm.data.zarr_layout import one_chunk_at_a_time, read_layout
-from dask_gmm.errors import ConfigurationError, DaskGmmError, InputDataError, RunFailedError
+from dask_gmm.errors import ConfigurationError, InputDataError, RunFailedError
 
 log = logging.getLogger(__name__)
 
 MARKER = "dask_gmm_ingest"  # attribute by which this module knows the arrays it made
-FORMATS = ("PNG", "JPEG", "TIFF")
-MAX_PIXELS = 1 << 31  # a picture is decoded whole: at 4 bytes a pixel in Pillow these are 8 GiB
-
-# Pillow's mode -> (mode to convert to, names of the features). Alpha is coverage, not a
-# measurement, and mostly constant; a palette's and CMYK's numbers mean little as features.
-MODES = {
-    **dict.fromkeys(("1", "L", "LA", "La"), ("L", ("grey",))),
-    **dict.fromkeys(("I;16", "I;16L", "I;16B", "I", "F"), (None, ("grey",))),
-    **dict.fromkeys(
-        ("RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr"),
-        ("RGB", ("red", "green", "blue")),
-    ),
-}
-_pillow_lock = threading.Lock()
 
 
 def ingest_image(
@@ -99,7 +83,7 @@ def ingest_image(
                 log.info("%s is already ingested as %s; nothing to do", image_path, zarr_path)
                 return manifest
         _refuse_replacing(zarr_path, found, overwrite)
-    pixels, names = _decode(image_path)
+    pixels, names = decode_picture(image_path)
     try:
         _write_beside(zarr_path, pixels, chunk, {MARKER: marker, "feature_names": list(names)})
     except OSError as error:
@@ -138,76 +122,6 @@ def _refuse_replacing(path: Path, found: dict[str, Any] | None, overwrite: bool)
             f"{path}: was made by ingest from another picture, or with another chunk than now "
             f"({found.get('chunk')}); allow overwrite or choose another path"
         )
-
-
-def _decode(path: Path) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
-    """Return a picture as (rows, columns, features), and the features' names."""
-    try:
-        with _open_image(path) as image:
-            _check_image(path, image)
-            mode, names = MODES[image.mode]
-            _warn_of_alpha(path, image)
-            ImageOps.exif_transpose(image, in_place=True)
-            pixels = np.asarray(image if mode in (None, image.mode) else image.convert(mode))
-    except (DaskGmmError, MemoryError):
-        raise
-    except Exception as error:  # every format's decoder raises its own
-        raise InputDataError(
-            f"{path}: cannot be decoded ({type(error).__name__}: {error}); allowed are whole "
-            f"{', '.join(FORMATS)} files"
-        ) from error
-    native = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    return native.reshape(*native.shape[:2], len(names)), names
-
-
-def _open_image(path: Path) -> Image.Image:
-    """Read a picture's header, with our limit of pixels in the place of Pillow's."""
-    # Pillow refuses 179 Mpx as a "decompression bomb", and large pictures are what we are for. Its
-    # limit is a global that only `open` looks at: lifted for this call, then restored.
-    with _pillow_lock:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            image = Image.open(path, formats=FORMATS)
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-    n_pixels = image.width * image.height
-    if n_pixels > MAX_PIXELS:
-        image.close()
-        raise InputDataError(
-            f"{path}: has {image.width} x {image.height} = {n_pixels:,} pixels; allowed are "
-            f"{MAX_PIXELS:,}, because a picture is decoded whole: cut it into tiles"
-        )
-    if limit is not None and n_pixels > limit:
-        log.warning(
-            "%s: %s pixels, beyond Pillow's usual limit; decoding takes about %.1f GB of memory",
-            path,
-            f"{n_pixels:,}",
-            8e-9 * n_pixels,
-        )
-    return image
-
-
-def _check_image(path: Path, image: Image.Image) -> None:
-    if image.mode not in MODES:
-        raise InputDataError(
-            f"{path}: has pixels of Pillow's mode {image.mode}; allowed: {', '.join(MODES)}"
-        )
-    # Pillow hands out 16 bit colour as 8 bit; only the raw mode of the first tile betrays it.
-    if len(MODES[image.mode][1]) == 3 and ";16" in str(getattr(image, "tile", ())[:1]):
-        raise InputDataError(
-            f"{path}: has 16 bit colour, of which Pillow would keep 8 bits; allowed: 16 bit grey, "
-            "8 bit colour. Write it as Zarr with another tool"
-        )
-    if getattr(image, "n_frames", 1) > 1:
-        log.warning("%s: has several pages; only the first is ingested", path)
-
-
-def _warn_of_alpha(path: Path, image: Image.Image) -> None:
-    alpha = [image.getchannel(band) for band in image.getbands() if band in ("A", "a")]
-    if image.info.pop("transparency", None) is not None or any(
-        np.asarray(a).min() < 255 for a in alpha
-    ):
-        log.warning("%s: transparency is left out; all pixels count alike", path)
 
 
 def _write_beside(

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -115,7 +115,7 @@ class NpyArray:
         self._check_size()
         try:
             mapped = np.memmap(
-                self.name,
+                self._file(),
                 dtype=self.dtype,
                 mode="r",
                 offset=self.offset,
@@ -144,6 +144,10 @@ class NpyArray:
             missing=(),
             fingerprint=fingerprint({"header": self.digest.encode()}, there),
         )
+
+    def _file(self) -> str | IO[bytes]:
+        """Return what is mapped."""
+        return self.name
 
     def _check_size(self) -> Any:
         """Check that all of the data are there: a mapping beyond a file's end kills its process."""

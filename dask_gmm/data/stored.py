@@ -107,6 +107,11 @@ def check_content(array: StoredArray) -> None:
         )
 
 
+def step_of(dtype: np.dtype[Any]) -> float:
+    """Return the step from one value of a dtype to the next; 0 for floating point."""
+    return 1.0 if dtype.kind in "iub" else 0.0
+
+
 def resolve_feature_axis(axis: int | str | None, array: StoredArray) -> int | None:
     """Return the feature axis as a number from 0, or None for one feature without an axis.
 

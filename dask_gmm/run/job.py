@@ -19,7 +19,7 @@ from dask_gmm.run import logs
 from dask_gmm.run.clock import Clock
 from dask_gmm.run.config import Config
 from dask_gmm.run.directory import CHECKPOINT, RunDirectory, disk_errors
-from dask_gmm.run.forms import check_columns
+from dask_gmm.run.forms import check_columns, check_shapes
 from dask_gmm.run.standing import goes_on, stands_by_configuration, stands_by_data
 from dask_gmm.run.unfinished import write_identity
 
@@ -35,6 +35,7 @@ FILES = (
     "model.json",
     "history.jsonl",
     "report.html",
+    "figures",
     CHECKPOINT,
 )
 
@@ -148,6 +149,7 @@ def _opened(config: Config) -> tuple[Source, InputManifest]:
         storage_options=where.storage_options,
         directory=config.directory,
     )
+    check_shapes(config, source)
     return source, source.manifest()
 
 

@@ -50,7 +50,8 @@ class Load:
     copied : bool
         Whether the rows of a cell do not lie in memory as they are stored.
     joined_bytes : int or None
-        Where results are joined to files: of the columns carried through, the most in one cell.
+        Where results are joined to files: what that takes beside them, of columns carried through
+        the most in one cell; None: nothing is joined.
     pictured : bool
         Whether pixels are handed on for the report.
     n_leaves, sample_rows : int
@@ -179,7 +180,7 @@ class Load:
 
     @property
     def _joining(self) -> int:
-        """Some results as they were left, as columns and encoded; what is carried, and decoded."""
+        """Some results as they were left, arranged and encoded; what is carried, and decoded."""
         if self.joined_bytes is None:
             return 0
         held = min(self.rows, JOINED_ROWS) * sum(_row_bytes(self.outputs, self.n_components))

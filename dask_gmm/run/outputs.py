@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dask_gmm.data.grid import Cells
+from dask_gmm.data.grid import Cells, Grid
 from dask_gmm.data.sinks import Sink, Unfinished
 from dask_gmm.data.sources import Source
 from dask_gmm.engine.passes import Passes
@@ -50,7 +50,6 @@ def create_sinks(
 def _zarr_sinks(
     path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
 ) -> Mapping[str, Sink]:
-    from dask_gmm.data.grid import Grid
     from dask_gmm.data.sinks.zarr import ZarrSink
 
     grid = source.grid
@@ -67,7 +66,6 @@ def _zarr_sinks(
 def _npy_sinks(
     path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
 ) -> Mapping[str, Sink]:
-    from dask_gmm.data.grid import Grid
     from dask_gmm.data.sinks.npy import NpySink
 
     grid = source.grid
@@ -75,6 +73,64 @@ def _npy_sinks(
         raise ConfigurationError(f"{path}: a table's results are no .npy file; allowed: parquet")
     return {
         name: NpySink.create(path, grid, form.trailing, form.dtype, again=again)
+        for name, form in own.items()
+    }
+
+
+def _nifti_sinks(
+    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
+) -> Mapping[str, Sink]:
+    from dask_gmm.data.sinks.joined import JoinedSink
+    from dask_gmm.data.sinks.nifti import NiftiWriter
+
+    return {
+        name: JoinedSink.create(
+            path,
+            _grid(path, source),
+            form.trailing,
+            form.dtype,
+            NiftiWriter.of(path, source.geometry, classes=bool(form.colors)),
+            again=again,
+        )
+        for name, form in own.items()
+    }
+
+
+def _netcdf_sinks(
+    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
+) -> Mapping[str, Sink]:
+    from dask_gmm.data.sinks.joined import JoinedSink
+    from dask_gmm.data.sinks.netcdf import NetcdfWriter
+
+    return {
+        name: JoinedSink.create(
+            path,
+            _grid(path, source),
+            form.trailing,
+            form.dtype,
+            NetcdfWriter.of(path, source.geometry, name),
+            again=again,
+        )
+        for name, form in own.items()
+    }
+
+
+def _ome_zarr_sinks(
+    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
+) -> Mapping[str, Sink]:
+    from dask_gmm.data.sinks.ome_zarr import OmeZarrSink
+
+    return {
+        name: OmeZarrSink.create(
+            path,
+            _grid(path, source),
+            form.trailing,
+            form.dtype,
+            form.masked,
+            source.geometry,
+            colors=form.colors,
+            again=again,
+        )
         for name, form in own.items()
     }
 
@@ -91,9 +147,51 @@ def _parquet_sinks(
     return create_parquet_sinks(path, parts, source, keep, again=again)
 
 
+def _geotiff_sinks(
+    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
+) -> Mapping[str, Sink]:
+    from dask_gmm.data.sinks.geotiff import GeoTiffWriter
+    from dask_gmm.data.sinks.joined import JoinedSink
+
+    grid, sinks = _grid(path, source), dict[str, Sink]()
+    for name, form in own.items():
+        writer = GeoTiffWriter(source.geometry, form.masked, form.columns, form.colors)
+        sinks[name] = JoinedSink.create(path, grid, form.trailing, form.dtype, writer, again=again)
+    return sinks
+
+
+def _image_sinks(
+    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
+) -> Mapping[str, Sink]:
+    from dask_gmm.data.sinks.joined import JoinedSink
+    from dask_gmm.data.sinks.png import PngWriter
+    from dask_gmm.data.sinks.tiff import TiffWriter
+
+    grid, sinks = _grid(path, source), dict[str, Sink]()
+    for name, form in own.items():
+        kind = PngWriter if path.suffix.lower() == ".png" else TiffWriter
+        sinks[name] = JoinedSink.create(
+            path, grid, form.trailing, form.dtype, kind(form.colors), again=again
+        )
+    return sinks
+
+
+def _grid(path: Path, source: Source) -> Grid:
+    """Return the grid of an array; a table has none."""
+    grid = source.grid
+    if not isinstance(grid, Grid):
+        raise ConfigurationError(f"{path}: a table's results are no array; allowed: parquet")
+    return grid
+
+
 _CREATE: dict[str, Callable[..., Mapping[str, Sink]]] = {
     "zarr": _zarr_sinks,
     "npy": _npy_sinks,
+    "geotiff": _geotiff_sinks,
+    "image": _image_sinks,
+    "nifti": _nifti_sinks,
+    "ome-zarr": _ome_zarr_sinks,
+    "netcdf": _netcdf_sinks,
     "parquet": _parquet_sinks,
 }
 
@@ -121,7 +219,7 @@ def sweep_outputs(folder: Path, config: Config) -> None:
     the half stays.
     """
     for name, output in config.outputs.written().items():
-        if config.output_kind(name) == "zarr":
+        if config.output_kind(name) in ("zarr", "ome-zarr"):
             for half in (folder / output.path).rglob("*.partial"):
                 half.unlink()
 

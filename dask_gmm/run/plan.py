@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dask_gmm.data.manifest import InputManifest
+from dask_gmm.data.sinks import JOINED_KINDS
 from dask_gmm.data.sources import Source
 from dask_gmm.engine.leaves import cut_leaves
 from dask_gmm.errors import ConfigurationError
@@ -136,7 +137,7 @@ def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan
         read_ahead=len(grid) > 1,
         row_bytes=manifest.row_bytes,
         copied=manifest.copied,
-        joined_bytes=manifest.joined_bytes,
+        joined_bytes=_joined_bytes(config, manifest),
         pictured=len(grid.shape) > 1,
         n_leaves=len(leaves),
         sample_rows=_sample_rows(config, kinds, D, grid.n_rows_total),
@@ -175,6 +176,11 @@ def _sample_rows(config: Config, kinds: Sequence[tuple[Family, int]], D: int, n_
         # What is compared is how the fits to the sample do on the rows outside it.
         n_rows = max(n_rows // 2, K)
     return min(sample, n_rows)
+
+
+def _joined_bytes(config: Config, manifest: InputManifest) -> int | None:
+    kinds = {config.output_kind(name) for name in config.outputs.written()}
+    return 0 if kinds & JOINED_KINDS else manifest.joined_bytes
 
 
 def _gib(n: float) -> str:

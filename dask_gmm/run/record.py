@@ -133,6 +133,8 @@ def history_of(found: Findings, seconds: Sequence[float | None]) -> list[dict[st
 def _shown_input(job: Job) -> dict[str, Any]:
     """Return the input's manifest; what came from the environment as the ``${NAME}`` written."""
     shown = job.plan.manifest.to_json()
+    if job.source.geometry is not None:
+        shown["geometry"] = job.source.geometry.to_json()
     written = job.config.redacted()["source"]
     found = job.config.source.model_dump(mode="json")
     for key in ("path", "variable", "weights"):

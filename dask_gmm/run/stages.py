@@ -157,7 +157,7 @@ def start_stage(config: Config, source: Source, readings: Readings, seen: Survey
     # for all features, which takes nothing from the others.
     isotropic = any(family(name).isotropic for name, _ in model.kinds)
     frame = Frame.of_sample(sample.rows, unit=unit, isotropic=isotropic)
-    reg_covar = floor_in_model_frame(model.reg_covar, source.feature_dtypes, unit)
+    reg_covar = floor_in_model_frame(model.reg_covar, source.feature_steps, unit)
     plans = [
         StartPlan(
             name,
@@ -176,19 +176,17 @@ def start_stage(config: Config, source: Source, readings: Readings, seen: Survey
     return Started(frame, reg_covar, tuple(fitted), tuple(stay))
 
 
-def floor_in_model_frame(
-    reg_covar: float | str, dtypes: Sequence[np.dtype[np.generic]], unit: Array
-) -> Array:
+def floor_in_model_frame(reg_covar: float | str, steps: Sequence[float], unit: Array) -> Array:
     """Return the variance floor (D,) in model-frame units.
 
-    ``auto`` is, for integers, the variance of their rounding, 1/12 in original units: a component
-    cannot be narrower than the step it was measured in. For other data it is 1e-6. Every feature
-    goes by its own dtype, (D,) as stored.
+    ``auto`` is, for values in steps, the variance of their rounding, step^2 / 12 in original units:
+    a component cannot be narrower than the step it was measured in. For other data it is 1e-6.
+    Every feature goes by its own step, (D,), 0 where it has none.
     """
     if reg_covar != "auto":
         return np.full(len(unit), float(reg_covar))
-    steps = np.array([dtype.kind in "iub" for dtype in dtypes])
-    return np.where(steps, 1.0 / 12.0 / unit**2, DEFAULT_REG_COVAR)
+    step = np.asarray(steps)
+    return np.where(step > 0, step**2 / 12.0 / unit**2, DEFAULT_REG_COVAR)
 
 
 def fit_stage(

@@ -203,18 +203,20 @@ def file_checksums(folder: Path, config: Config) -> dict[str, str]:
 
 def _write(job: Job, found: Findings, clock: Clock, folder: Path) -> None:
     from dask_gmm.run.report import render_report
+    from dask_gmm.run.report.figures import write_figures
 
     model_file = folder / "model.safetensors"
     with disk_errors(model_file):
         record.model_of(job, found).save(model_file)
     history = record.history_of(found, clock.readings)
+    manifest = record.manifest_of(job, found, clock)
     texts = {
         "config.yaml": to_yaml(job.config.redacted()),
         "history.jsonl": "".join(json.dumps(each, allow_nan=False) + "\n" for each in history),
-        "report.html": render_report(
-            record.manifest_of(job, found, clock), history, found.quicklook
-        ),
+        "report.html": render_report(manifest, history, found.quicklook),
     }
     for name, text in texts.items():
         with disk_errors(folder / name):
             (folder / name).write_text(text, encoding="utf-8")
+    with disk_errors(folder / "figures"):
+        write_figures(folder / "figures", manifest, history, found.quicklook)

@@ -215,7 +215,7 @@ def test_only_what_is_asked_for_is_written(picture, dask_gmm):
     found = {path.name for path in picture.run_dir.iterdir() if not path.name.startswith(".")}
     assert found == {
         "config.yaml", "model.safetensors", "model.json", "history.jsonl", "manifest.json",
-        "report.html", "labels.zarr", "checkpoint",
+        "report.html", "labels.zarr", "checkpoint", "figures",
     }  # fmt: skip
     again = load_config(picture.run_dir / "config.yaml")
     assert again.hash() == load_config(config, overrides=unwanted).hash()

@@ -10,6 +10,8 @@ import numpy.typing as npt
 #: Rows that are joined together where cells are parts of files: at the most in memory, and in one
 #: row group of the results.
 JOINED_ROWS = 1 << 17
+#: Kinds of output whose cells are left as parts and then joined to one file, and where they lie.
+JOINED_KINDS, PARTS = frozenset({"geotiff", "image", "nifti", "netcdf"}), ".parts"
 
 
 class Unfinished(Protocol):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -68,3 +72,32 @@ def cannot_write(path: str, error: OSError) -> RunFailedError:
     return RunFailedError(
         f"{path}: cannot be written ({reason}); make room or make it writable, then start again"
     )
+
+
+@contextmanager
+def appearing(target: Path, *, replaces: bool = False) -> Iterator[Path | None]:
+    """Give a path to write to, which becomes `target` when all is written; None if it is there.
+
+    A task may run twice at once, where its first worker was given up too early: each has a file of
+    its own on the way, and what they write is the same.
+    """
+    if target.exists() and not replaces:
+        yield None
+        return
+    way = target.with_name(f".{uuid.uuid4().hex}.{target.name}")  # writers look at the suffix
+    with refusals_named(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield way
+            way.replace(target)
+        finally:
+            way.unlink(missing_ok=True)
+
+
+@contextmanager
+def refusals_named(path: Path) -> Iterator[None]:
+    """Turn an operating system's refusal to write into a message that names path and reason."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(str(path), error) from error

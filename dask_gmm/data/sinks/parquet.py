@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ import pyarrow.parquet as pq
 from dask_gmm.data.grid import RowGroups
 from dask_gmm.data.parquet_files import Folder
 from dask_gmm.data.sinks import JOINED_ROWS
+from dask_gmm.data.sinks.cells import appearing, refusals_named
 from dask_gmm.data.sources.parquet import ParquetSource
 from dask_gmm.errors import RunFailedError
 
@@ -93,7 +93,7 @@ class ResultFiles:
         """
         for name, cells in self.files:
             target = Path(self.path, name)
-            with _appearing(target) as way:
+            with appearing(target) as way:
                 if way is not None:
                     self._write(way, name, cells)
 
@@ -189,7 +189,7 @@ class ParquetSink:
                 f"{wanted[0]}, found {values.dtype} of shape {values.shape}"
             )
         block = np.ascontiguousarray(values, dtype=part.dtype.newbyteorder("<"))
-        with _appearing(self.files.part_path(part.name, cell), replaces=True) as way:
+        with appearing(self.files.part_path(part.name, cell), replaces=True) as way:
             if way is not None:
                 with way.open("wb") as file:
                     np.save(file, block)
@@ -252,38 +252,6 @@ def create_parquet_sinks(
     if path.exists() and not again:
         raise RunFailedError(f"{path}: exists already; remove it or choose another path")
     for part in parts:
-        with _written(path):
+        with refusals_named(path):
             files.part_path(part.name, 0).parent.mkdir(parents=True, exist_ok=again)
     return {part.name: ParquetSink(files, part, source.grid) for part in parts}
-
-
-@contextmanager
-def _appearing(target: Path, *, replaces: bool = False) -> Iterator[Path | None]:
-    """Give a path to write to, which becomes `target` when all is written; None if it is there.
-
-    A task may run twice at once, where its first worker was given up too early: each has a file of
-    its own on the way, and what they write is the same.
-    """
-    if target.exists() and not replaces:
-        yield None
-        return
-    way = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    with _written(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield way
-            way.replace(target)
-        finally:
-            way.unlink(missing_ok=True)
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[None]:
-    """Turn an operating system's refusal to write into a message that names path and reason."""
-    try:
-        yield
-    except OSError as error:
-        raise RunFailedError(
-            f"{path}: cannot be written ({error.strerror or error}); make room or make it "
-            "writable, then start again"
-        ) from error

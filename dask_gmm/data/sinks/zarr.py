@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -46,12 +46,15 @@ class ZarrSink:
         Lengths of the axes behind the leading ones: (K,) for probabilities, () for labels.
     dtype : numpy.dtype
         Of the array, little-endian.
+    before : int or None
+        Leading axes that a trailing one stands behind, where the format does not have it last.
     """
 
     path: str
     grid: Grid
     trailing: tuple[int, ...]
     dtype: np.dtype[Any]
+    before: int | None = None
 
     @classmethod
     def create(
@@ -64,6 +67,8 @@ class ZarrSink:
         attributes: Mapping[str, Any],
         *,
         again: bool = False,
+        before: int | None = None,
+        trailing_name: str | None = None,
     ) -> ZarrSink:
         """Create the array; nothing that exists is ever overwritten.
 
@@ -79,13 +84,18 @@ class ZarrSink:
             JSON-able attributes of the array.
         again : bool
             Whether the array was created before, and is gone on with.
+        before : int, optional
+            As of the class.
+        trailing_name : str, optional
+            Name of the trailing axis.
 
         Raises
         ------
         RunFailedError
             If `path` exists or cannot be written; with `again`, if it is not the array created.
         """
-        sink = cls(str(path.absolute()), grid, trailing, np.dtype(dtype).newbyteorder("<"))
+        little = np.dtype(dtype).newbyteorder("<")
+        sink = cls(str(path.absolute()), grid, trailing, little, before)
         if again:
             _open(sink)
             return sink
@@ -95,18 +105,26 @@ class ZarrSink:
         try:
             zarr.create_array(
                 sink.path,
-                shape=grid.shape + trailing,
-                chunks=grid.chunks + trailing,
+                shape=sink.laid(grid.shape, trailing),
+                chunks=sink.laid(grid.chunks, trailing),
                 dtype=sink.dtype,
                 fill_value=fill_value,
                 compressors=CODEC,
                 attributes=dict(attributes),
-                dimension_names=(*(grid.names or ()), *(None for _ in trailing)) if named else None,
+                dimension_names=sink.laid(grid.names or (), [trailing_name for _ in trailing])
+                if named
+                else None,
                 zarr_format=3,
             )
         except OSError as error:
             raise cannot_write(sink.path, error) from error
         return sink
+
+    def laid(self, leading: Iterable[Any], trailing: Iterable[Any]) -> tuple[Any, ...]:
+        """Return what belongs to the array's axes, in their order."""
+        lead = tuple(leading)
+        n = len(lead) if self.before is None else self.before
+        return (*lead[:n], *trailing, *lead[n:])
 
     def write(self, cell: int, values: npt.NDArray[Any]) -> str:
         """Write one cell.
@@ -133,10 +151,22 @@ class ZarrSink:
         array = _open(self)
         try:
             with one_chunk_at_a_time():
-                array[region] = block
+                array[self.laid(region, [slice(None) for _ in self.trailing])] = self._moved(block)
         except OSError as error:
             raise cannot_write(self.path, error) from error
         return checksum(block)
+
+    def read_every(self, steps: tuple[int, ...], region: tuple[slice, ...]) -> npt.NDArray[Any]:
+        """Return every so many-th pixel along the leading axes, of a region counted in these."""
+        finer = [
+            slice(span.start * step, min(span.stop * step, n), step)
+            for span, step, n in zip(region, steps, self.grid.shape, strict=True)
+        ]
+        with one_chunk_at_a_time():
+            found = np.asarray(_open(self)[self.laid(finer, [slice(None) for _ in self.trailing])])
+        if self.before is None:
+            return found
+        return np.moveaxis(found, self.before, -1)
 
     def missing_cells(self) -> list[int]:
         """Return the cells whose chunk is absent or empty, in order.
@@ -148,13 +178,20 @@ class ZarrSink:
         """
         encode = _open(self).metadata.encode_chunk_key
         zeros = (0,) * len(self.trailing)
-        keys = [encode(self.grid.coordinates(cell) + zeros) for cell in range(len(self.grid))]
+        cells = range(len(self.grid))
+        keys = [encode(self.laid(self.grid.coordinates(cell), zeros)) for cell in cells]
         found = LocalFolder(self.path).find(keys)
         return [cell for cell, key in enumerate(keys) if key not in found or not found[key].size]
 
     def to_finish(self) -> tuple[Unfinished, ...]:
         """Return nothing: every chunk is at its place."""
         return ()
+
+    def _moved(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return a cell, (*cell shape, *trailing), with its axes in the array's order."""
+        axes = range(block.ndim)
+        n = len(self.grid.shape)
+        return block.transpose(self.laid(axes[:n], axes[n:]))
 
 
 def stored_checksums(path: Path, n_trailing: int) -> Iterator[tuple[int, str]]:
@@ -201,7 +238,8 @@ def _open(sink: ZarrSink) -> zarr.Array[Any]:
             "run directory under this path"
         ) from error
     found = (array.shape, array.chunks, array.shards, array.dtype)
-    made = (sink.grid.shape + sink.trailing, sink.grid.chunks + sink.trailing, None, sink.dtype)
+    shapes = (sink.laid(lead, sink.trailing) for lead in (sink.grid.shape, sink.grid.chunks))
+    made = (*shapes, None, sink.dtype)
     if found != made:
         raise RunFailedError(
             f"{sink.path}: the output array has shape, chunks, shards, dtype {found}, created was "

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from dask_gmm.data.geometry import Geometry
 from dask_gmm.data.grid import Block, Cells
 from dask_gmm.data.manifest import InputManifest
 from dask_gmm.errors import ConfigurationError
@@ -41,6 +42,14 @@ class Source(Protocol):
     @property
     def feature_dtypes(self) -> tuple[np.dtype[Any], ...]:
         """(D,), as stored: a feature of integers has a step, whatever `read` turns it into."""
+
+    @property
+    def feature_steps(self) -> tuple[float, ...]:
+        """(D,), from one value of a feature to the next as `read` returns it; 0: there is none."""
+
+    @property
+    def geometry(self) -> Geometry | None:
+        """Where the pixels lie, for sinks, manifest and report; None where the format has none."""
 
     def part(self, cells: Sequence[int]) -> Source:
         """Return what a task needs that reads only these consecutive cells.
@@ -179,6 +188,19 @@ KINDS: dict[str, Kind] = {
         "open_npy",
         # A mask or weights may be Zarr behind a URL.
         frozenset(_ROWS | {"feature_axis", "columns", "storage_options"}),
+    ),
+    "geotiff": Kind("geotiff", "open_geotiff", frozenset(_ROWS | {"columns", "missing_chunks"})),
+    "image": Kind("image", "open_image", frozenset(_ROWS | {"columns"})),
+    "nifti": Kind("nifti", "open_nifti", frozenset(_ROWS | {"feature_axis", "columns"})),
+    "netcdf": Kind(
+        "netcdf", "open_netcdf", frozenset(_ROWS | {"variable", "feature_axis", "columns"})
+    ),
+    "ome-zarr": Kind(
+        "ome_zarr",
+        "open_ome_zarr",
+        frozenset(
+            _ROWS | {"variable", "feature_axis", "columns", "missing_chunks", "storage_options"}
+        ),
     ),
     "parquet": Kind(
         "parquet", "open_parquet", frozenset({"columns", "weights", "keep", "storage_options"})

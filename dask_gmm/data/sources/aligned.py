@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from dask_gmm.data.geometry import Geometry
 from dask_gmm.data.grid import Block, Grid
 from dask_gmm.data.manifest import ArrayManifest, together
 from dask_gmm.data.stored import StoredArray, check_content
@@ -35,7 +36,11 @@ class GridSource(Protocol):
     @property
     def feature_dtypes(self) -> tuple[np.dtype[Any], ...]: ...  # noqa: D102
     @property
+    def feature_steps(self) -> tuple[float, ...]: ...  # noqa: D102
+    @property
     def beside_bytes(self) -> int: ...  # noqa: D102
+    @property
+    def geometry(self) -> Geometry | None: ...  # noqa: D102
     def part(self, cells: Sequence[int]) -> GridSource: ...  # noqa: D102
     def where(self, first: int, last: int | None = None) -> str: ...  # noqa: D102
     def read(self, cell: int) -> Block: ...  # noqa: D102
@@ -66,24 +71,28 @@ class Mask:
 class AlignedSource:
     """A source of whose rows some are left out or weighted.
 
-    A row does not take part if the mask drops it, or if *any* of its features equals a nodata value
-    (as GDAL and xarray mean it: that band has no measurement there, and a mixture needs them all).
-    Weights of rows that do not take part are not looked at.
+    A row does not take part if a mask drops it, or if *any* of its features equals a nodata value
+    (as GDAL and xarray mean it: that band has no measurement there, and a mixture needs them all),
+    or if *all* of them equal `blank`. Weights of rows that do not take part are not looked at.
 
     Parameters
     ----------
     source : GridSource
-    mask : Mask or None
+    masks : tuple of Mask
+        The configuration's, and the file's own.
     weights : StoredArray or None
         Frequencies, of the leading shape, in any chunks.
     nodata : tuple of float
         In stored units; NaN is allowed.
+    blank : float or None
+        What a scene's frame was filled with, where the file does not say so.
     """
 
     source: GridSource
-    mask: Mask | None = None
+    masks: tuple[Mask, ...] = ()
     weights: StoredArray | None = None
     nodata: tuple[float, ...] = ()
+    blank: float | None = None
 
     @property
     def path(self) -> str:
@@ -115,6 +124,16 @@ class AlignedSource:
         """Of the values."""
         return self.source.feature_dtypes
 
+    @property
+    def feature_steps(self) -> tuple[float, ...]:
+        """Of the values."""
+        return self.source.feature_steps
+
+    @property
+    def geometry(self) -> Geometry | None:
+        """Of the values."""
+        return self.source.geometry
+
     def part(self, cells: Sequence[int]) -> AlignedSource:
         """Return what a task needs that reads only these cells: the whole value, it is small."""
         return self
@@ -142,11 +161,13 @@ class AlignedSource:
         """
         block, region = self.source.read(cell), self.grid.region(cell)
         valid, n_nodata = block.valid, 0
-        if self.mask is not None:
-            kept = self.mask.read(region)
+        for mask in self.masks:
+            kept = mask.read(region)
             valid = kept if valid is None else valid & kept
-        if self.nodata:
+        if self.nodata or self.blank is not None:
             empty = _holds_any(block.values, self.nodata)
+            if self.blank is not None:
+                empty |= _holds_only(block.values, self.blank)
             n_nodata = int((empty if valid is None else empty & valid).sum())
             valid = ~empty if valid is None else valid & ~empty
         weights = None if self.weights is None else self._weights(region, valid)
@@ -166,15 +187,18 @@ class AlignedSource:
             manifest,
             stored_bytes=manifest.stored_bytes + sum(each.stored_bytes for each in found),
             fingerprint=together([manifest.fingerprint, *(each.fingerprint for each in found)]),
-            mask=None if self.mask is None else self.mask.array.name,
+            mask=next((mask.array.name for mask in self.masks), None),
             weights=None if self.weights is None else self.weights.name,
-            nodata=tuple(map(str, self.nodata)),
+            nodata=(*map(str, self.nodata), *self._blank_in_words()),
         )
 
     @property
     def _arrays(self) -> list[StoredArray]:
-        mask = None if self.mask is None else self.mask.array
-        return [array for array in (mask, self.weights) if array is not None]
+        weights = () if self.weights is None else (self.weights,)
+        return [*(mask.array for mask in self.masks), *weights]
+
+    def _blank_in_words(self) -> tuple[str, ...]:
+        return () if self.blank is None else (f"{self.blank:g} in all features",)
 
     def _weights(
         self, region: tuple[slice, ...], valid: npt.NDArray[np.bool_] | None
@@ -253,4 +277,13 @@ def _holds_any(values: npt.NDArray[Any], nodata: Sequence[float]) -> npt.NDArray
         for value in nodata:
             equal = np.isnan(rows) if math.isnan(value) else rows == value
             found[start : start + _ROWS] |= equal.any(axis=1)
+    return found
+
+
+def _holds_only(values: npt.NDArray[Any], blank: float) -> npt.NDArray[np.bool_]:
+    """Tell which rows (n, D) hold nothing but one value, (n,)."""
+    found = np.empty(len(values), dtype=bool)
+    for start in range(0, len(values), _ROWS):
+        here = slice(start, start + _ROWS)
+        found[here] = (values[here] == blank).all(axis=1)
     return found

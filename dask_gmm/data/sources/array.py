@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dask_gmm.data.geometry import Geometry
 from dask_gmm.data.grid import Block, Grid
 from dask_gmm.data.manifest import ArrayManifest, together
-from dask_gmm.data.stored import StoredArray, without
+from dask_gmm.data.stored import StoredArray, step_of, without
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class ArraySource:
         The features that are read, in their order; None: all.
     feature_names : tuple of str or None
         Of the features that are read.
+    geometry : Geometry or None
+        Where the pixels lie.
+    step : float or None
+        From one value to the next, where the dtype does not tell: of decoded integers.
     """
 
     kind: str
@@ -42,6 +47,8 @@ class ArraySource:
     feature_axis: int | None
     columns: tuple[int, ...] | None
     feature_names: tuple[str, ...] | None
+    geometry: Geometry | None = None
+    step: float | None = None
 
     @property
     def grid(self) -> Grid:
@@ -70,6 +77,12 @@ class ArraySource:
         """(D,), as stored."""
         return (self.array.dtype,) * self.n_features
 
+    @property
+    def feature_steps(self) -> tuple[float, ...]:
+        """(D,), from one value to the next."""
+        step = step_of(self.array.dtype) if self.step is None else self.step
+        return (step,) * self.n_features
+
     def part(self, cells: Sequence[int]) -> ArraySource:
         """Return what a task needs that reads only these cells: the whole value, it is small."""
         return self
@@ -80,11 +93,14 @@ class ArraySource:
 
     @property
     def beside_bytes(self) -> int:
-        """What reading a cell takes beyond its rows: chunks hold columns not asked for."""
+        """What reading a cell takes beyond its rows: columns not asked for, a whole file."""
+        rows, itemsize, beside = math.prod(self.grid.chunks), self.dtype.itemsize, 0
+        if self.array.decoded_together > rows * self.n_features * itemsize:
+            beside = self.array.decoded_together
         if self.columns is None or self.feature_axis is None:
-            return 0
+            return beside
         together = min(self.array.objects[self.feature_axis], self.array.shape[self.feature_axis])
-        return 3 * math.prod(self.grid.chunks) * together * self.dtype.itemsize
+        return beside + 3 * rows * together * itemsize
 
     def read(self, cell: int) -> Block:
         """Read one cell as rows.
@@ -172,11 +188,20 @@ class BandSource:
     bands : tuple of StoredArray
     feature_names : tuple of str
         Their names in the group.
+    geometry : Geometry or None
+        Where the pixels lie.
+    kind : str
+        As configured.
+    steps : tuple of float, or None
+        From one value of each band to the next, where its dtype does not tell.
     """
 
     path: str
     bands: tuple[StoredArray, ...]
     feature_names: tuple[str, ...]
+    geometry: Geometry | None = None
+    kind: str = "zarr"
+    steps: tuple[float, ...] | None = None
 
     @property
     def grid(self) -> Grid:
@@ -198,6 +223,11 @@ class BandSource:
     def feature_dtypes(self) -> tuple[np.dtype[Any], ...]:
         """(D,), as stored."""
         return tuple(band.dtype for band in self.bands)
+
+    @property
+    def feature_steps(self) -> tuple[float, ...]:
+        """(D,), from one value to the next."""
+        return self.steps or tuple(step_of(band.dtype) for band in self.bands)
 
     def part(self, cells: Sequence[int]) -> BandSource:
         """Return what a task needs that reads only these cells: the whole value, it is small."""
@@ -243,7 +273,7 @@ class BandSource:
         grid, found = self.grid, [band.inventory() for band in self.bands]
         named = zip(self.feature_names, found, strict=True)
         return ArrayManifest(
-            kind="zarr",
+            kind=self.kind,
             path=self.path,
             variable=None,
             shape=(*grid.shape, self.n_features),

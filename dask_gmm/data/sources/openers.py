@@ -7,6 +7,7 @@ import binascii
 import difflib
 import struct
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dask_gmm.data.folders import is_url, located, open_folder
@@ -28,6 +29,8 @@ from dask_gmm.errors import ConfigurationError
 #: Attributes that declare the value for no data, in the order in which they are asked. The array's
 #: own fill value is none of them: nearly every array has 0 there.
 NODATA_ATTRIBUTES = ("_FillValue", "missing_value", "nodata")
+#: How masks and weights are called that are pictures.
+PLANES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 
 
 def open_zarr(options: SourceOptions) -> GridSource:
@@ -36,28 +39,29 @@ def open_zarr(options: SourceOptions) -> GridSource:
         raise ConfigurationError(
             f"source.missing_chunks: found {options.missing_chunks!r}; allowed: error, fill"
         )
-    place = _place(options)
+    place = place_of(options)
     folder = open_folder(place, options.storage_options)
     if options.columns is not None and options.variable is None and node_kind(folder) == "group":
         return _open_bands(options, place)
     array, attributes = ZarrArray.open(
         locate_array(folder, options.variable), options.missing_chunks
     )
-    return _aligned(_rows_of(array, attributes, options, place), options, [attributes])
+    return aligned(rows_of(array, attributes, options, place), options, [attributes])
 
 
 def open_npy(options: SourceOptions) -> GridSource:
     """Open a NumPy file."""
-    place = _place(options)
+    place = place_of(options)
     if is_url(place):
         raise ConfigurationError(
             f"source.path: found {place!r}; a .npy file is mapped into memory and must be a local "
             "file: copy it here, or store the array as Zarr"
         )
-    return _aligned(_rows_of(NpyArray.open(place), {}, options, place), options, [])
+    return aligned(rows_of(NpyArray.open(place), {}, options, place), options, [])
 
 
-def _place(options: SourceOptions) -> str:
+def place_of(options: SourceOptions) -> str:
+    """Return the one absolute path or URL that a section names."""
     if not isinstance(options.path, str):
         raise ConfigurationError(
             f"source.path: found a list; allowed is one path, as source.kind is {options.kind}"
@@ -97,12 +101,13 @@ def _open_bands(options: SourceOptions, place: str) -> GridSource:
                     "them alike"
                 )
     source = BandSource(place, tuple(bands), tuple(names))
-    return _aligned(source, options, [attributes for _, attributes in opened])
+    return aligned(source, options, [attributes for _, attributes in opened])
 
 
-def _rows_of(
+def rows_of(
     array: StoredArray, attributes: Mapping[str, Any], options: SourceOptions, place: str
 ) -> ArraySource:
+    """Take an array as rows: its feature axis found, the features chosen and named."""
     axis = resolve_feature_axis(options.feature_axis, array)
     n_features = 1 if axis is None else array.shape[axis]
     names = _feature_names(attributes.get("feature_names"), n_features)
@@ -166,10 +171,18 @@ def _refuse_repeated(columns: Sequence[int | str]) -> None:
         )
 
 
-def _aligned(
+def aligned(
     source: GridSource, options: SourceOptions, attributes: Sequence[Mapping[str, Any]]
 ) -> GridSource:
-    """Lay mask, weights and nodata over a source, where there are any."""
+    """Lay mask, weights and nodata over a source, where there are any.
+
+    Parameters
+    ----------
+    source : GridSource
+    options : SourceOptions
+    attributes : sequence of mapping
+        Per array that is read, what declares its value for no data: see `NODATA_ATTRIBUTES`.
+    """
     nodata = _nodata(options.nodata, source, attributes)
     mask = weights = None
     if options.mask is not None:
@@ -178,11 +191,19 @@ def _aligned(
         weights = open_weights(_open_beside(options.weights, options), source)
     if mask is None and weights is None and not nodata:
         return source
-    return AlignedSource(source, mask, weights, nodata)
+    return AlignedSource(source, () if mask is None else (mask,), weights, nodata)
 
 
 def _open_beside(path: str, options: SourceOptions) -> StoredArray:
     place = located(path, options.directory)
+    if Path(place).suffix.lower() in PLANES and not is_url(place):
+        from dask_gmm.data.sources.image import open_plane
+
+        return open_plane(place, options.kind)
+    if place.lower().endswith((".nii", ".nii.gz")) and not is_url(place):
+        from dask_gmm.data.nifti_array import open_nifti_array
+
+        return open_nifti_array(place)[0]
     if place.endswith(".npy") and not is_url(place):
         return NpyArray.open(place)
     folder = locate_array(open_folder(place, options.storage_options), None)

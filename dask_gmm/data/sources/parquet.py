@@ -25,6 +25,7 @@ from dask_gmm.data.parquet_columns import (
 from dask_gmm.data.parquet_files import Folder, find_files
 from dask_gmm.data.parquet_footers import Footer, common_type, read_footer
 from dask_gmm.data.sources import SourceOptions
+from dask_gmm.data.stored import step_of
 from dask_gmm.errors import ConfigurationError, InputDataError
 
 #: Footers that are read at a time: a remote store answers each after a round trip.
@@ -132,6 +133,15 @@ class ParquetSource:
             fingerprint=fingerprint(documents, {each.name: each.stored for each in found}),
         )
         return replace(source, _manifest=_described(source, path, footers, stored))
+
+    @property
+    def feature_steps(self) -> tuple[float, ...]:
+        """(D,), from one value to the next."""
+        return tuple(map(step_of, self.feature_dtypes))
+
+    @property
+    def geometry(self) -> None:
+        """A table's rows lie nowhere."""
 
     @property
     def beside_bytes(self) -> int:

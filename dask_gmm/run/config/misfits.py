@@ -15,10 +15,30 @@ if TYPE_CHECKING:
 #: Per kind of source, the keys that mean nothing to it, and what they must be.
 _WITHOUT_MEANING: dict[str, dict[str, str]] = {
     "zarr": {},
+    "geotiff": {
+        "variable": "null (a file holds one raster)",
+        "feature_axis": "-1, its default (bands are the features)",
+        "storage_options": "{} (it is a local file)",
+    },
+    "image": {
+        "variable": "null (a file holds one picture)",
+        "feature_axis": "-1, its default (colours or channels are the features)",
+        "missing_chunks": "error, its default (a picture has none to leave out)",
+        "storage_options": "{} (it is a local file)",
+    },
     "npy": {
         "variable": "null (a file holds one array)",
         "missing_chunks": "error, its default (a file has no chunks to leave out)",
     },
+    "nifti": {
+        "variable": "null (a file holds one volume)",
+        "missing_chunks": "error, its default (a file has no chunks to leave out)",
+    },
+    "netcdf": {
+        "missing_chunks": "error, its default (what was never written reads as its fill value, and "
+        "is masked)",
+    },
+    "ome-zarr": {},
     "parquet": {
         "variable": "null (a table has columns)",
         "feature_axis": "-1, its default (a table has columns)",
@@ -28,7 +48,14 @@ _WITHOUT_MEANING: dict[str, dict[str, str]] = {
     },
 }
 #: Per kind of source, the kinds of output that its results may have.
-_WRITTEN_AS = {"zarr": ("zarr", "npy"), "npy": ("npy", "zarr"), "parquet": ("parquet",)}
+_OF_ARRAYS = ("zarr", "geotiff", "image", "npy")
+_WRITTEN_AS = {
+    **dict.fromkeys(_OF_ARRAYS, _OF_ARRAYS),
+    **{kind: (kind, "zarr", "npy") for kind in ("nifti", "netcdf", "ome-zarr")},
+    "parquet": ("parquet",),
+}
+#: How the path of a picture may end.
+_PICTURES = (".tif", ".tiff")
 
 
 def misfits(config: Config, judge: Judge) -> Iterator[Problem]:
@@ -56,6 +83,10 @@ def _outputs(config: Config, judge: Judge) -> Iterator[Problem]:
         if found not in _WRITTEN_AS[kind]:
             words = " or ".join(("same", *_WRITTEN_AS[kind]))
             yield judge.refused(("outputs", name, "kind"), f"{words}, as source.kind is {kind}")
+        endings = (*_PICTURES, ".png") if name == "labels" else _PICTURES
+        if found == "image" and not output.path.lower().endswith(endings):
+            words = f"a path that ends with {' or '.join(endings)}, as its kind is image"
+            yield judge.refused(("outputs", name, "path"), words)
         owner = owners.setdefault(output.path, name)
         if owner != name and found != "parquet":
             yield judge.refused(("outputs", name, "path"), apart_from(owner))

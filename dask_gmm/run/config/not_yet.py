@@ -43,22 +43,15 @@ def _a_mapping(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-_KINDS = ("ome-zarr", "geotiff", "image", "nifti", "netcdf")
-
 NOT_YET = (
-    NotYet("source.kind", "zarr, npy or parquet", words=_KINDS),
     NotYet("features", "null", when=_given),
     NotYet("model.init", "one of kmeans, k-means++, random, random_from_data", when=_a_mapping),
     NotYet("smoothing", "null", when=_given),
     NotYet("classes.order", "weight", when=_a_mapping),
     NotYet("classes.band", "order: weight", when=_given),
     NotYet("classes.align_to", "order: weight", when=_given),
-    NotYet("outputs.labels.kind", "same, zarr, npy or parquet", words=_KINDS),
-    NotYet("outputs.probabilities.kind", "same, zarr, npy or parquet", words=_KINDS),
     NotYet("outputs.probabilities.dtype", "float32", words=("uint8",)),
     NotYet("outputs.probabilities.top", "null", when=_given),
-    NotYet("outputs.uncertainty.kind", "same, zarr, npy or parquet", words=_KINDS),
-    NotYet("outputs.log_density.kind", "same, zarr, npy or parquet", words=_KINDS),
 )
 
 

@@ -21,6 +21,10 @@ MAY_SHARE = {"same", "parquet"}
 
 CovarianceType: TypeAlias = Literal["full", "tied", "diag", "spherical"]
 
+Kind: TypeAlias = Literal[
+    "zarr", "geotiff", "image", "nifti", "netcdf", "ome-zarr", "npy", "parquet"
+]
+
 
 class Section(BaseModel):
     """A frozen mapping of known keys, whose values are never coerced ('6' is not 6, true not 1)."""
@@ -38,7 +42,7 @@ class Mask(Section):
     """An array that says which rows to keep."""
 
     path: Text = Field(examples=["data/mask.zarr"])
-    """Where it lies: Zarr or npy, of the source's leading shape, in any chunks."""
+    """Where it lies: Zarr, npy, TIFF or PNG, of the source's leading shape, in any chunks."""
     keep: Literal["nonzero", "zero"] = "nonzero"
     """Which of its values keep a row."""
 
@@ -46,16 +50,18 @@ class Mask(Section):
 class Source(Section):
     """What is read."""
 
-    kind: Literal["zarr", "npy", "parquet"] = Field(examples=["zarr"])
+    kind: Kind = Field(examples=["zarr"])
     """The storage format."""
     path: Text | Texts = Field(examples=["data/image.zarr"])
     """A URL, or a path relative to the working directory or -C DIR; a table also: glob, list."""
     variable: Text | None = None
-    """The array inside a group."""
+    """The array inside a group or a NetCDF file; of OME-Zarr the level, 0 or null: the finest."""
     feature_axis: int | Text | None = -1
-    """The axis of the features, by number or name; null: one feature, every axis is a row axis."""
+    """The axis of the features, by number or name; null: one feature, every axis is a row axis.
+    OME-Zarr's default is its channels, NIfTI's a fourth axis."""
     columns: Annotated[tuple[int | Text, ...], Strict(False), Field(min_length=1)] | None = None
-    """Features by number or name; of a Zarr group, its bands; null: all (but a table's weights)."""
+    """Features by number or name; of a Zarr group or NetCDF file, its arrays; null: all (but a
+    table's weights)."""
     weights: Text | None = None
     """Row weights: the column of a table, or where an array of the leading shape lies."""
     mask: Mask | None = None
@@ -70,7 +76,7 @@ class Source(Section):
     on_invalid: Literal["mask", "error"] = "mask"
     """What to do about rows with NaN or infinity: leave them out, or stop."""
     missing_chunks: Literal["error", "fill"] = "error"
-    """What to do about chunks that were never written: stop, or read the fill value."""
+    """What to do about chunks or tiles never written: stop, or read the fill value."""
     storage_options: dict[str, Any] = Field(default={}, repr=False)
     """Options and credentials of a remote store; never shown, never hashed."""
 
@@ -138,7 +144,7 @@ class Classes(Section):
 class Output(Section):
     """One array that is written."""
 
-    kind: Literal["same", "zarr", "npy", "parquet"] = "same"
+    kind: Kind | Literal["same"] = "same"
     """The storage format; same: as the source."""
     path: OutputPath = Field(examples=["NAME.zarr"])
     """Where it is written, inside run_dir; outputs of a table may share one set of files."""

@@ -65,6 +65,7 @@ def render_report(
         record=record,
         names=names,
         wide=len(names) > WIDE,
+        pixel=words.pixel_of(record),
         n_classes=n_classes,
         classes=classes,
         shows_mean_color=any(entry["mean_color"] for entry in classes),
@@ -229,6 +230,7 @@ def _template() -> jinja2.Template:
         "percent",
         "size",
         "duration",
+        "extent",
         "shape",
         "moment",
     ):

@@ -47,7 +47,15 @@ def is_true_color(quicklook: Quicklook, dtype: str | None) -> bool:
 
 
 def picture_image(quicklook: Quicklook, dtype: str | None, names: Sequence[str]) -> Image:
-    """Return the picture as JPEG.
+    """Return the picture as JPEG; see `picture_colors`."""
+    colors, caption = picture_colors(quicklook, dtype, names)
+    return _encode(colors, caption, "JPEG", quality=85)
+
+
+def picture_colors(
+    quicklook: Quicklook, dtype: str | None, names: Sequence[str]
+) -> tuple[NDArray[np.uint8], str]:
+    """Return the picture as red, green and blue (h, w, 3), and what they are in words.
 
     Parameters
     ----------
@@ -77,7 +85,7 @@ def picture_image(quicklook: Quicklook, dtype: str | None, names: Sequence[str])
     invalid = np.any(~np.isfinite(channels), axis=-1, keepdims=True)
     pixels = np.rint(255 * np.clip(np.where(invalid, 0, channels), 0, 1))
     colors = np.where(invalid, MASKED_COLOR, pixels).astype(np.uint8)
-    return _encode(colors, f"{what}{stretched}", "JPEG", quality=85)
+    return colors, f"{what}{stretched}"
 
 
 def labels_image(labels: NDArray[np.integer[Any]], n_classes: int) -> Image:

@@ -51,6 +51,25 @@ def numbers(value: Any, digits: int = 4) -> str:
     return value if isinstance(value, str) and value else number(value, digits)
 
 
+def pixel_of(record: Any) -> tuple[float, str] | None:
+    """Return size and unit of a pixel, (900.0, 'metre^2'), where a record of one input has them."""
+    inputs = record.get("inputs") or []
+    geometry = (inputs[0].get("geometry") or {}) if len(inputs) == 1 else {}
+    pixel = geometry.get("pixel") or {}
+    size, unit = as_float(pixel.get("size")), pixel.get("unit")
+    return None if size is None or not isinstance(unit, str) else (size, unit)
+
+
+def extent(rows: Any, pixel: tuple[float, str]) -> str:
+    """Write the area or volume of so many pixels: ``32.8 km²``, ``1,234 millimetre³``."""
+    n, (size, unit) = as_float(rows), pixel
+    if n is None:
+        return MISSING
+    if unit == "metre^2":
+        size, unit = size * 1e-6, "km²"
+    return f"{number(n * size)} {unit.replace('^2', '²').replace('^3', '³')}"
+
+
 def fixed(value: Any, places: int = 2) -> str:
     """Write a number with `places` decimals, however large: ``278,184,287.31``."""
     x = as_float(value)
