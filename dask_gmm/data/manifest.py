@@ -35,6 +35,8 @@ class InputManifest:
         Bytes of what is read as stored, and once decoded.
     fingerprint : str
         See `fingerprint`.
+    checksums : bool
+        Whether what is stored carries checksums, so that reading notices bits that have changed.
     """
 
     kind: str
@@ -46,6 +48,7 @@ class InputManifest:
     stored_bytes: int
     decoded_bytes: int
     fingerprint: str
+    checksums: bool = False
 
     @property
     def copied(self) -> bool:

@@ -107,6 +107,11 @@ class Folder:
             # A round trip per column would be dear: neighbouring ranges are fetched as one.
             return pq.ParquetFile(handle, page_checksum_verification=True, pre_buffer=True)
 
+    def head(self, name: str, start: int, n: int) -> bytes:
+        """Return n bytes of a file from a place in it; fewer where it ends."""
+        path = posixpath.join(self.root, name)
+        return bytes(self.filesystem().cat_file(path, start=start, end=start + n))
+
     @contextmanager
     def faults(self, file: str, block: str) -> Iterator[None]:
         """Turn whatever goes wrong inside into an error that names file and block."""

@@ -14,6 +14,10 @@ from dask_gmm.data.parquet_columns import Column, leaf_positions, number_type
 from dask_gmm.data.parquet_files import Folder, FoundFile
 from dask_gmm.errors import InputDataError
 
+#: Bytes in which a page's header has said whether there is a checksum, and how it begins each of
+#: its numbers: "the field after the last one, of 32 bits".
+_PAGE_HEADER, _NUMBER = 32, 0x15
+
 
 @dataclass(frozen=True)
 class Footer:
@@ -94,6 +98,29 @@ def read_footer(
     kept = _bytes(schema, footer, keep, "total_uncompressed_size")
     document = f"{schema.to_string()}\0{lengths}\0{found.tag}".encode()
     return Footer(found.name, lengths, tuple(types), sum(stored), max(kept, default=0), document)
+
+
+def have_checksums(folder: Folder, name: str, group: int, column: str) -> bool:
+    """Tell whether the pages of a file carry checksums, by the first page of a column.
+
+    No footer says so. A page's header is a Thrift structure in the compact protocol: type, two
+    sizes, and then the checksum if there is one, all of them numbers of 32 bits.
+    """
+    with folder.open(name) as opened:
+        (leaf, *_) = leaf_positions(opened.schema_arrow, column)
+        chunk = opened.metadata.row_group(group).column(leaf)
+    start = min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset)))
+    with folder.faults(folder.shown(name), f"the first page of column {column!r}"):
+        head = folder.head(name, start, _PAGE_HEADER)
+        place = 0
+        for _ in range(3):
+            if head[place] != _NUMBER:
+                return False
+            place += 1
+            while head[place] & 0x80:
+                place += 1
+            place += 1
+        return head[place] == _NUMBER
 
 
 def _may_be_null(schema: pa.Schema, footer: pq.FileMetaData, name: str) -> bool:

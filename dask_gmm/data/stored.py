@@ -25,6 +25,8 @@ class Inventory:
     missing : tuple of str
         Keys of absent chunks, which read as the fill value.
     fingerprint : str
+    checksums : bool
+        Whether reading notices bits that have changed.
     """
 
     chunks: tuple[int, ...]
@@ -32,6 +34,7 @@ class Inventory:
     stored_bytes: int
     missing: tuple[str, ...]
     fingerprint: str
+    checksums: bool = False
 
 
 class StoredArray(Protocol):

@@ -137,6 +137,7 @@ class ZarrArray:
             stored_bytes=sum(chunk.size for chunk in found.values()),
             missing=missing,
             fingerprint=fingerprint(documents, found),
+            checksums=layout.checksums,
         )
 
     def _opened(self) -> Any:

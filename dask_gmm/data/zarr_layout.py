@@ -20,6 +20,8 @@ from dask_gmm.data.checked_store import CheckedStore
 from dask_gmm.data.folders import Folder
 from dask_gmm.errors import InputDataError
 
+#: Codecs whose decoding fails where bytes have changed; zstd's does where it was told to.
+CHECKING = {"crc32c", "crc32", "adler32", "fletcher32", "jenkinslookup3", "gzip", "zlib", "bz2"}
 ARRAY_DOCUMENTS = ("zarr.json", ".zarray", ".zattrs")
 
 
@@ -44,6 +46,8 @@ class ZarrLayout:
         What `objects.content_fault` needs to know of the stored objects.
     digest : str
         SHA-256 of the metadata documents.
+    checksums : bool
+        Whether every chunk carries one, which its codecs compare when they decode.
     """
 
     folder: Folder
@@ -56,6 +60,7 @@ class ZarrLayout:
     blosc: bool
     index_first: int
     digest: str
+    checksums: bool
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -108,8 +113,25 @@ def read_layout(folder: Folder) -> tuple[ZarrLayout, dict[str, Any]]:
         blosc=type(last).__name__ in ("Blosc", "BloscCodec"),
         index_first=index_first,
         digest=_digest(documents),
+        checksums=_have_checksums(metadata),
     )
     return layout, attributes
+
+
+def _have_checksums(metadata: Any) -> bool:
+    """Tell whether any of the codecs of an array's chunks notices changed bytes."""
+    if metadata.zarr_format == 2:
+        codecs = [*(metadata.filters or ()), metadata.compressor]
+    else:
+        codecs = list(metadata.codecs)
+    for codec in list(codecs):
+        # What a shard's own checksum is of is its index alone.
+        codecs += getattr(codec, "codecs", ())
+    names = [(type(codec).__name__.lower().removesuffix("codec"), codec) for codec in codecs]
+    return any(
+        name in CHECKING or (name == "zstd" and getattr(codec, "checksum", False))
+        for name, codec in names
+    )
 
 
 @lru_cache(maxsize=64)

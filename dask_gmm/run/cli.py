@@ -139,13 +139,16 @@ def validate(
     loaded = _loaded(config, directory, overrides)
     from dask_gmm.run.job import plan_configured
 
-    job = plan_configured(loaded)
+    found = plan_configured(loaded).plan
     with printing():
         if as_json:
-            click.echo(json.dumps({"valid": True, "configuration": loaded.redacted()}))
-        else:
-            rows, D = job.plan.n_rows, job.plan.n_features
-            click.echo(f"{config}: valid; the input has {rows:,} rows in {D} features")
+            said = {"valid": True, "configuration": loaded.redacted(), "warnings": found.warnings()}
+            click.echo(json.dumps(said))
+            return
+        rows, D = found.n_rows, found.n_features
+        click.echo(f"{config}: valid; the input has {rows:,} rows in {D} features")
+        for warning in found.warnings():
+            click.echo(f"warning: {warning}")
 
 
 @cli.command()

@@ -20,6 +20,12 @@ from dask_gmm.run.compression import CompressionPlan, plan_compression
 from dask_gmm.run.config import Config
 from dask_gmm.run.memory import PROCESS_BYTES, USABLE, USABLE_ELSEWHERE, Load, fits
 
+#: How what is read would tell of changed bits, by the kind of source.
+_WITH_CHECKSUMS = {
+    "zarr": "write it with the codec crc32c, or zstd with checksum: true,",
+    "parquet": "write it with page checksums (pyarrow: write_page_checksum=True)",
+}
+
 
 @dataclass(frozen=True)
 class RunPlan:
@@ -65,6 +71,7 @@ class RunPlan:
             "dtype": str(np.dtype(m.dtype)),
             "chunks": m.n_cells,
             "leaves": len(self.leaves),
+            "checksums": m.checksums,
             "stored_bytes": m.stored_bytes,
             "decoded_bytes_per_pass": m.decoded_bytes,
             "sample_rows": self.sample_rows,
@@ -73,6 +80,16 @@ class RunPlan:
             "worker_memory_limit": self.memory_limit,
             "fits": self.fits,
         }
+
+    def warnings(self) -> list[str]:
+        """Say what a careful user should know before the run."""
+        if self.manifest.checksums:
+            return []
+        remedy = _WITH_CHECKSUMS.get(self.manifest.kind, "store it as Zarr with the codec crc32c")
+        return [
+            "source.path: the input is stored without checksums, so that nothing can tell whether "
+            f"bits have changed since it was written; {remedy} if that matters"
+        ]
 
     def on(self, memory_limit: int | None, threads: int) -> RunPlan:
         """Return the plan for workers whose size became known when they stood ready."""

@@ -73,6 +73,8 @@ def print_plan(plan: RunPlan, console: Console) -> None:
     for name, value in plan.to_json().items():
         table.add_row(Text(name.replace("_", " ")), _shown(value, name))
     console.print(table)
+    for warning in plan.warnings():
+        _print_line(console, f"warning: {warning}", style="yellow")
 
 
 def print_selection(compared: dict[str, Any], console: Console) -> None:

@@ -105,8 +105,13 @@ def test_validate_says_what_it_has_seen(picture, dask_gmm):
     path = picture.config()
     code, out, err = dask_gmm("validate", path)
     assert (code, err) == (0, "")
-    assert out == f"{path}: valid; the input has 2,400 rows in 3 features\n"
-    assert json.loads(dask_gmm("validate", path, "--json")[1])["valid"] is True
+    first, *warned = out.splitlines()
+    assert first == f"{path}: valid; the input has 2,400 rows in 3 features"
+    assert len(warned) == 1
+    assert warned[0].startswith("warning: source.path: the input is stored without checksums")
+    said = json.loads(dask_gmm("validate", path, "--json")[1])
+    assert said["valid"] is True
+    assert [f"warning: {each}" for each in said["warnings"]] == warned
     assert not (picture.path / "runs").exists()
 
 
@@ -125,6 +130,7 @@ def test_plan_tells_the_numbers_and_reads_nothing(picture, dask_gmm):
         "dtype": "uint8",
         "chunks": 6,
         "leaves": 1,
+        "checksums": False,
         "stored_bytes": 66,
         "decoded_bytes_per_pass": 7200,
         "sample_rows": 1000,

@@ -187,6 +187,7 @@ class AlignedSource:
             manifest,
             stored_bytes=manifest.stored_bytes + sum(each.stored_bytes for each in found),
             fingerprint=together([manifest.fingerprint, *(each.fingerprint for each in found)]),
+            checksums=manifest.checksums and all(each.checksums for each in found),
             mask=next((mask.array.name for mask in self.masks), None),
             weights=None if self.weights is None else self.weights.name,
             nodata=(*map(str, self.nodata), *self._blank_in_words()),

@@ -159,6 +159,7 @@ class ArraySource:
             decoded_bytes=grid.n_rows_total * self.n_features * array.dtype.itemsize,
             missing=found.missing,
             fingerprint=found.fingerprint,
+            checksums=found.checksums,
         )
 
     def _numbers(self, selection: tuple[slice, ...]) -> npt.NDArray[Any]:
@@ -288,6 +289,7 @@ class BandSource:
             decoded_bytes=grid.n_rows_total * self.n_features * self.dtype.itemsize,
             missing=tuple(f"{name}/{key}" for name, each in named for key in each.missing),
             fingerprint=together(each.fingerprint for each in found),
+            checksums=all(each.checksums for each in found),
         )
 
 

@@ -23,7 +23,7 @@ from dask_gmm.data.parquet_columns import (
     weights_of,
 )
 from dask_gmm.data.parquet_files import Folder, find_files
-from dask_gmm.data.parquet_footers import Footer, common_type, read_footer
+from dask_gmm.data.parquet_footers import Footer, common_type, have_checksums, read_footer
 from dask_gmm.data.sources import SourceOptions
 from dask_gmm.data.stored import step_of
 from dask_gmm.errors import ConfigurationError, InputDataError
@@ -132,7 +132,8 @@ class ParquetSource:
             grid=RowGroups.of_lengths(n for _, _, n in groups),
             fingerprint=fingerprint(documents, {each.name: each.stored for each in found}),
         )
-        return replace(source, _manifest=_described(source, path, footers, stored))
+        checked = have_checksums(folder, *source.groups[0], chosen[0].name)
+        return replace(source, _manifest=_described(source, path, footers, stored, checked))
 
     @property
     def feature_steps(self) -> tuple[float, ...]:
@@ -233,6 +234,7 @@ def _described(
     path: str,
     footers: Sequence[Footer],
     stored: Sequence[np.dtype[Any]],
+    checksums: bool,
 ) -> TableManifest:
     """Return the manifest of a table whose columns are stored as these dtypes."""
     n, D, dtype = source.grid.n_rows_total, source.n_features, source.dtype
@@ -246,6 +248,7 @@ def _described(
         stored_bytes=sum(f.stored_bytes for f in footers),
         decoded_bytes=n * (D * dtype.itemsize + WEIGHT_BYTES * (source.weights is not None)),
         fingerprint=source.fingerprint,
+        checksums=checksums,
         columns=tuple(
             TableColumn(column.name, each.name, column.n_features)
             for column, each in zip(source.columns, stored, strict=True)
