@@ -10,14 +10,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from dask.delayed import Delayed, delayed
-
-from dask_gmm.engine.tree import FAN_IN, Tree, add
-from dask_gmm.errors import TemporaryFailureError
+from dask_gmm.engine.patience import Patience
+from dask_gmm.engine.tree import FAN_IN, add
+from dask_gmm.engine.work import Work
 
 log = logging.getLogger(__name__)
 
@@ -27,66 +25,6 @@ LOOK = 1.0
 SHORTEST, LONGEST = 0.002, 0.05
 #: Times that a leaf is run once more.
 MOST_REPEATS = 2
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long a pass waits for its leaves.
-
-    Attributes
-    ----------
-    factor : float
-        A leaf that takes this many times the median is run once more on another worker ...
-    least : float
-        ... but not before so many seconds.
-    silence : float
-        Seconds without any leaf or sum finished after which a pass is given up.
-    """
-
-    factor: float = 10.0
-    least: float = 30.0
-    silence: float = 1800.0
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a pass has to compute.
-
-    Attributes
-    ----------
-    tree : Tree
-    missing : sequence of int
-        The kept nodes to compute.
-    tasks : callable
-        Makes the lazy tasks of some leaves, under a key.
-    key : str
-        Begins the keys of the pass's tasks.
-    """
-
-    tree: Tree
-    missing: Sequence[int]
-    tasks: Callable[[Sequence[int], str], list[Delayed]]
-    key: str
-
-    def node_key(self, level: int, index: int) -> tuple[str, int]:
-        """Return the key of the task that makes a node."""
-        return (f"{self.key}-sum-{level - 1}" if level else self.key, index)
-
-    def nodes(self) -> dict[int, Delayed]:
-        """Return the missing nodes, lazily, by index."""
-        tree, leaves = self.tree, self.tree.leaves_below(self.missing)
-        nodes = dict(zip(leaves, self.tasks(leaves, self.key), strict=True))
-        lazy_add = delayed(add, pure=False)
-        for level in range(1, tree.kept + 1):
-            wanted = [i for i in range(tree.width(level)) if tree.children(level, i)[0] in nodes]
-            nodes = {
-                i: lazy_add(
-                    [nodes[child] for child in tree.children(level, i)],
-                    dask_key_name=self.node_key(level, i),
-                )
-                for i in wanted
-            }
-        return nodes
 
 
 def hand_over(
@@ -153,11 +91,7 @@ class _Watch:
         if at_work.keys() != self._since.keys():
             self._moved = now
         if now - self._moved >= self._patience.silence:
-            raise TemporaryFailureError(
-                f"no part of the data was finished for {self._patience.silence:.0f} s, and the "
-                "pass was given up; see whether storage and workers answer, then start the same "
-                "command again: it goes on after the last finished part"
-            )
+            raise self._patience.is_over()
         return [
             self._run_again(leaf, sorted(workers.keys() - at_work[leaf]))
             for leaf in self._hung(at_work, len(workers), now)

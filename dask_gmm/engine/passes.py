@@ -15,17 +15,18 @@ from contextlib import closing
 from functools import partial
 from typing import Any, TypeVar
 
-from dask.base import compute
-from dask.callbacks import Callback
 from dask.delayed import Delayed, delayed
 
 from dask_gmm.data.sources import Source
-from dask_gmm.engine.futures import Patience, Work, hand_over
+from dask_gmm.engine.futures import hand_over
+from dask_gmm.engine.here import compute_here
 from dask_gmm.engine.ledger import Ledger, NoLedger
+from dask_gmm.engine.patience import Patience
 from dask_gmm.engine.reading import Cell, read_cells
 from dask_gmm.engine.threads import one_blas_thread as one_blas_thread
 from dask_gmm.engine.tree import Tree, add_up
 from dask_gmm.engine.turns import in_turn
+from dask_gmm.engine.work import Work
 from dask_gmm.errors import RunFailedError
 
 #: So few tasks carry the arguments themselves: a scheduler keeps few tasks where a value that they
@@ -51,7 +52,7 @@ class Passes:
     ledger : Ledger, optional
         Where results are kept, and looked up before anything is read.
     patience : Patience
-        When a leaf on a distributed scheduler is run once more, or given up.
+        When a leaf on a distributed scheduler is run once more, and when a pass is given up.
     """
 
     def __init__(
@@ -160,7 +161,7 @@ class Passes:
             if _is_client(self._scheduler):
                 hand_over(work, self._scheduler, keep, self._patience)
             else:
-                _compute_here(work, self._scheduler, keep)
+                compute_here(work, self._scheduler, keep, self._patience)
             return call.finish(collect([values[i] for i in range(tree.n_kept)]))
         except BaseException as error:
             call.abandon()
@@ -200,25 +201,6 @@ def _tasks(
     call = delayed(task, pure=False)
     shared = delayed(_identity, pure=False)(arguments, dask_key_name=f"{key}-arguments")
     return [call(function, item, shared, dask_key_name=(key, i)) for i, item in items.items()]
-
-
-def _compute_here(work: Work, scheduler: Any, keep: Callable[[int, Any], None]) -> None:
-    """Compute the missing nodes in one graph, on whatever scheduler that is not a client."""
-    nodes = work.nodes()
-    index_of = {node.key: i for i, node in nodes.items()}
-    noted = set[int]()
-
-    def note(key: Any, value: Any, *state: Any) -> None:
-        if key in index_of:
-            noted.add(index_of[key])
-            keep(index_of[key], value)
-
-    # Dask's own schedulers tell of every task as it ends; others only hand over the results.
-    with Callback(posttask=note):
-        values = compute(*nodes.values(), scheduler=scheduler)
-    for i, value in zip(nodes, values, strict=True):
-        if i not in noted:
-            keep(i, value)
 
 
 def _identity(value: Any) -> Any:

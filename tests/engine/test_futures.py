@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from dask_gmm.engine.cluster import local_workers
-from dask_gmm.engine.futures import Patience
 from dask_gmm.engine.leaves import FAN_IN
 from dask_gmm.engine.ledger import NoLedger
 from dask_gmm.engine.passes import Passes
+from dask_gmm.engine.patience import Patience
 from dask_gmm.errors import InputDataError, TemporaryFailureError
 
 
@@ -138,3 +138,18 @@ def test_a_pass_that_stands_still_is_given_up_with_what_to_do(tmp_path):
         )
     assert "no part of the data was finished for 3 s" in str(raised.value)
     assert "start the same command again" in str(raised.value)
+
+
+def test_nothing_of_ours_listens_to_a_network(client):
+    """Whoever reaches a scheduler or a worker of Dask runs code there."""
+    import psutil
+
+    here = psutil.Process()
+    heard = {
+        each.laddr.ip
+        for process in (here, *here.children(recursive=True))
+        for each in process.net_connections(kind="inet")
+        if each.status == psutil.CONN_LISTEN
+    }
+    assert heard == {"127.0.0.1"}
+    assert client.dashboard_link.startswith("http://127.0.0.1:")
