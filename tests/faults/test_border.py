@@ -11,6 +11,8 @@ import json
 import shutil
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from dask_gmm.errors import InputDataError
 from dask_gmm.model_file import Model
 from dask_gmm.run import checkpoint as checkpoints
 from dask_gmm.run.checkpoint import Checkpoint
+from dask_gmm.run.cli import main
 from dask_gmm.run.encoding import encode
 from tests.run.test_checkpoint import ended_at_record
 from tests.run.test_directory import contents
@@ -128,7 +131,7 @@ SETTINGS = {
 }
 
 
-@many(900)
+@many(700)
 @given(document=mutated(SETTINGS))
 def test_configurations(picture, dask_gmm, document):
     config = picture.path / "run.yaml"
@@ -139,7 +142,7 @@ def test_configurations(picture, dask_gmm, document):
     assert contents(picture.path) == before
 
 
-@many(500)
+@many(450)
 @given(data=st.data())
 def test_zarr_metadata(picture, dask_gmm, data):
     change(picture.path / "data/toy.zarr/zarr.json", picture.path / "zarr.json", data)
@@ -157,7 +160,7 @@ def finished(picture, dask_gmm):
     return picture
 
 
-@many(500)
+@many(450)
 @given(data=st.data())
 def test_model_files(finished, data):
     content = (finished.run_dir / "model.safetensors").read_bytes()
@@ -188,7 +191,7 @@ def interrupted(picture, dask_gmm):
     return picture
 
 
-@many(300)
+@many(250)
 @given(data=st.data())
 def test_records_of_a_checkpoint(interrupted, data):
     """A record is what was written, or it is as good as none."""
@@ -212,7 +215,7 @@ def test_records_of_a_checkpoint(interrupted, data):
             assert not (trial / path.name).exists()
 
 
-@many(150)
+@many(100)
 @given(data=st.data())
 def test_the_identity_of_a_checkpoint(interrupted, dask_gmm, data):
     path = interrupted.run_dir / ".partial/checkpoint/identity.json"
@@ -224,27 +227,66 @@ def test_the_identity_of_a_checkpoint(interrupted, dask_gmm, data):
     assert contents(interrupted.path) == before
 
 
+def changed_setting(project, rng):
+    """Put something else at one place of the configuration."""
+    document = copy.deepcopy(SETTINGS)
+    paths = list(places(document))
+    *outer, key = paths[rng.integers(len(paths))]
+    inner = document
+    for step in outer:
+        inner = inner[step]
+    inner[key] = ["x", -1, [], {"a": None}][rng.integers(4)]
+    (project.path / "run.yaml").write_text(json.dumps(document))
+
+
+def change_bytes(path, rng):
+    content = bytearray(path.read_bytes())
+    at = rng.integers(len(content))
+    content[at : at + 3] = rng.bytes(2)
+    path.write_bytes(content)
+
+
+def changed_metadata(project, rng):
+    change_bytes(project.path / "data/toy.zarr/zarr.json", rng)
+    (project.path / "run.yaml").write_text(json.dumps(SETTINGS))
+
+
+def changed_table(project, rng):
+    """Change a table anywhere, or its footer."""
+    path = project.path / "data/t.parquet"
+    columns = {name: project.values[..., i].ravel() for i, name in enumerate("abc")}
+    pq.write_table(pa.table(columns), path, write_page_checksum=True)
+    if rng.integers(2):
+        path.write_bytes(path.read_bytes()[:-8] + rng.bytes(8))
+    change_bytes(path, rng)
+    outputs = {"labels": {"kind": "parquet", "path": "classes"}}
+    document = {**SETTINGS, "source": {"kind": "parquet", "path": "data/t.parquet"}}
+    (project.path / "run.yaml").write_text(json.dumps({**document, "outputs": outputs}))
+
+
+def changed_checkpoint(project, rng):
+    """Leave an unfinished run behind, one of whose files is another."""
+    (project.path / "run.yaml").write_text(json.dumps(SETTINGS))
+    with ended_at_record(3, before=False):
+        main(["run", "run.yaml"])
+    files = sorted((project.run_dir / ".partial/checkpoint").glob("*.*"))
+    change_bytes(files[rng.integers(len(files))], rng)
+
+
+CHANGES = (changed_setting, changed_metadata, changed_table, changed_checkpoint)
+
+
+@pytest.mark.usefixtures("dask_gmm")  # which puts logging back
 @pytest.mark.parametrize("seed", range(20))
 def test_in_a_process_of_its_own(picture, seed):
     """As a user meets it: exit code, one line of reason, nothing written outside run_dir."""
-    rng = np.random.default_rng(seed)
-    settings = copy.deepcopy(SETTINGS)
-    target = picture.path / "data/toy.zarr/zarr.json"
-    if seed % 2:
-        paths = list(places(settings))
-        *outer, key = paths[rng.integers(len(paths))]
-        inner = settings
-        for step in outer:
-            inner = inner[step]
-        inner[key] = ["x", -1, [], {"a": None}][rng.integers(4)]
-    else:
-        content = bytearray(target.read_bytes())
-        at = rng.integers(len(content))
-        content[at : at + 3] = rng.bytes(2)
-        target.write_bytes(content)
-    (picture.path / "run.yaml").write_text(json.dumps(settings))
+    CHANGES[seed % 4](picture, np.random.default_rng(seed))
     before = contents(picture.path)
     code, out, err = picture.command("run", "run.yaml")
     ends_as_documented(code, out, err, {0, 2, 3})
     after = contents(picture.path)
-    assert {k: v for k, v in after.items() if not k.startswith("runs/")} == before
+    changed = {k for k in before.keys() | after.keys() if before.get(k) != after.get(k)}
+    assert all(name.startswith("runs/") for name in changed)
+    if code == 0:
+        model = Model.load(picture.run_dir).parameters
+        assert all(np.isfinite(each).all() for each in (model.weights, model.means))

@@ -174,3 +174,18 @@ def test_a_clock_that_goes_back(clouds, undisturbed):
     assert code == 0, err
     assert results(clouds.run_dir) == undisturbed
     assert all(each["seconds"] >= 0 for each in clouds.manifest()["timings"])
+
+
+@pytest.mark.chaos
+def test_a_thread_that_hangs(clouds, undisturbed, dask_gmm):
+    """Of threads none can be given up: the run ends, says how it goes on, and loses nothing."""
+    process = started(clouds, "run", config(clouds), fault=f"hang:{4 * N_LEAVES + 5}")
+    code, out, err = ended(process)
+    assert code == 75, err
+    assert not out
+    last = err.splitlines()[-1]
+    assert last.startswith("error: no part of the data was finished for 8 s")
+    assert last.endswith("start the same command again: it goes on after the last finished part")
+    assert "Traceback" not in err
+    assert ": interrupted (run " in dask_gmm("info", clouds.run_dir)[1]
+    assert known_passes(go_on(clouds, undisturbed)) >= 3

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from dask_gmm.mixture.families import FAMILIES
 from dask_gmm.run import checkpoint as checkpoints
 from dask_gmm.run import records
+from dask_gmm.run.directory import MARKER
 from dask_gmm.run.encoding import decode, encode
 from dask_gmm.run.records import DamagedRecordError, read_record, write_record
 
@@ -112,19 +113,26 @@ def test_a_run_that_is_finished_keeps_no_records(clouds, dask_gmm):
     assert not (clouds.run_dir / ".partial").exists()
 
 
-@pytest.mark.parametrize("damage", ["torn", "empty", "flipped", "other"])
-def test_a_damaged_record_falls_back_to_the_one_before(clouds, undisturbed, dask_gmm, damage):
+@pytest.mark.parametrize(
+    ("damage", "place"),
+    [("torn", -1), ("empty", -1), ("flipped", -1), ("other", -1), ("torn", -2)],
+)
+def test_a_damaged_record_falls_back_to_the_one_before(
+    clouds, undisturbed, dask_gmm, damage, place
+):
+    """Its own reading is done again, and no other one: also where it is not the last."""
     with ended_at_record(6, before=False):
         dask_gmm("run", config(clouds))
-    *_, before, last = sorted((clouds.run_dir / ".partial/checkpoint").glob("*.safetensors"))
-    content = bytearray(last.read_bytes())
+    records = sorted((clouds.run_dir / ".partial/checkpoint").glob("*.safetensors"))
+    path, before = records[place], records[place - 1]
+    content = bytearray(path.read_bytes())
     if damage == "flipped":
         content[-5] ^= 1
     wrong = {"torn": content[: len(content) // 2], "empty": b"", "other": before.read_bytes()[:-1]}
-    last.write_bytes(wrong.get(damage, content))
+    path.write_bytes(wrong.get(damage, content))
     code, _, err = dask_gmm("run", config(clouds))
     assert code == 0, err
-    assert f"WARNING {last}: " in err
+    assert f"WARNING {path}: " in err
     assert "what it held is computed again" in err
     assert err.count("done earlier") == 2
     assert results(clouds.run_dir) == undisturbed
@@ -224,25 +232,33 @@ def test_half_a_chunk_that_a_killed_process_left_is_swept_away(clouds, undisturb
 # --- the commit ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", [2, 3, 7, 12, 13, 14])
-def test_a_commit_that_was_broken_off_is_completed(clouds, undisturbed, dask_gmm, monkeypatch, n):
-    count, move = iter(range(1, 1000)), Path.rename
-    steps = []
+#: What is renamed into the run directory, and for which time: the steps of a commit, in order.
+COMMIT = [
+    (MARKER, 1), (MARKER, 2), ("labels.zarr", 1), ("log_density.zarr", 1), ("config.yaml", 1),
+    ("report.html", 1), ("checkpoint", 1), (MARKER, 3), ("manifest.json", 1),
+]  # fmt: skip
 
-    def rename(self, target):
-        if "checkpoint" not in str(self.parent):
-            steps.append(self.name)
-            if next(count) == n:
-                raise Ended
-        return move(self, target)
 
-    replace = Path.replace
+@pytest.mark.parametrize(("name", "time"), COMMIT)
+def test_a_commit_that_was_broken_off_is_completed(
+    clouds, undisturbed, dask_gmm, monkeypatch, name, time
+):
+    """Steps are told by what they put where, and not counted: other renames do not matter."""
+    done = []
+
+    def ending(move):
+        def moved(self, target):
+            if Path(target).parent == clouds.run_dir:
+                done.append(Path(target).name)
+                if done.count(name) == time and done[-1] == name:
+                    raise Ended
+            return move(self, target)
+
+        return moved
+
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", rename)
-        patch.setattr(
-            Path, "replace", lambda self, to: rename(self, to) if to.suffix == ".json" and
-            to.parent == clouds.run_dir else replace(self, to)
-        )  # fmt: skip
+        patch.setattr(Path, "rename", ending(Path.rename))
+        patch.setattr(Path, "replace", ending(Path.replace))
         with pytest.raises(Ended):
             dask_gmm("run", config(clouds))
     code, _, err = dask_gmm("run", config(clouds))
