@@ -106,21 +106,21 @@ def have_checksums(folder: Folder, name: str, group: int, column: str) -> bool:
     No footer says so. A page's header is a Thrift structure in the compact protocol: type, two
     sizes, and then the checksum if there is one, all of them numbers of 32 bits.
     """
-    with folder.open(name) as opened:
+    page = f"the first page of column {column!r}"
+    with folder.open(name) as opened, folder.faults(folder.shown(name), page):
         (leaf, *_) = leaf_positions(opened.schema_arrow, column)
         chunk = opened.metadata.row_group(group).column(leaf)
-    start = min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset)))
-    with folder.faults(folder.shown(name), f"the first page of column {column!r}"):
+        start = min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset)))
         head = folder.head(name, start, _PAGE_HEADER)
-        place = 0
+        at = 0
         for _ in range(3):
-            if head[place] != _NUMBER:
+            if head[at] != _NUMBER:
                 return False
-            place += 1
-            while head[place] & 0x80:
-                place += 1
-            place += 1
-        return head[place] == _NUMBER
+            at += 1
+            while head[at] & 0x80:
+                at += 1
+            at += 1
+        return head[at] == _NUMBER
 
 
 def _may_be_null(schema: pa.Schema, footer: pq.FileMetaData, name: str) -> bool:

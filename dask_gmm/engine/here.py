@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -14,6 +15,9 @@ from dask.callbacks import Callback
 
 from dask_gmm.engine.patience import Patience
 from dask_gmm.engine.work import Work
+
+#: Into so many waits the patience of the main thread is cut.
+LOOKS = 20
 
 Keep = Callable[[int, Any], None]
 
@@ -82,13 +86,19 @@ def _watched(work: Work, scheduler: Any, keep: Keep, patience: Patience) -> None
     # A daemon: the process ends while it waits for a thread that hangs.
     threading.Thread(target=go_through, name="pass", daemon=True).start()
     try:
-        while (act := news.get(timeout=patience.silence)) is not None:
+        while (act := _next(news, patience)) is not None:
             act()
-    except Empty:
-        raise patience.is_over() from None
     finally:
         alone.set()
     outcome.result()
+
+
+def _next(news: SimpleQueue[Any], patience: Patience) -> Any:
+    """Wait for news, in short waits: a process that was stopped for an hour has waited no hour."""
+    for _ in range(LOOKS):
+        with suppress(Empty):
+            return news.get(timeout=patience.silence / LOOKS)
+    raise patience.is_over()
 
 
 def _nothing() -> None:

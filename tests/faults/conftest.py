@@ -63,15 +63,21 @@ def started(project, *arguments, fault="none", **options):  # noqa: F811
     )
 
 
-def ended(process, timeout=120):
+def ended(process, timeout=300):
     """Wait for the end; return code, stdout and stderr."""
     out, err = process.communicate(timeout=timeout)
     return process.returncode, out, err
 
 
+SEED = os.environ.get("DASK_GMM_CHAOS_SEED") or random.SystemRandom().randrange(2**32)
+
+
+def pytest_report_header():
+    return f"DASK_GMM_CHAOS_SEED={SEED}"
+
+
 @pytest.fixture
-def chance():
-    """Random numbers whose seed is printed, and can be given as DASK_GMM_CHAOS_SEED."""
-    seed = int(os.environ.get("DASK_GMM_CHAOS_SEED") or random.SystemRandom().randrange(2**32))
-    print(f"DASK_GMM_CHAOS_SEED={seed}")
-    return random.Random(seed)
+def chance(request):
+    """Random numbers of this test's own, from a seed that is printed and can be given."""
+    print(f"DASK_GMM_CHAOS_SEED={SEED}")
+    return random.Random(f"{SEED} {request.node.name}")

@@ -189,3 +189,16 @@ def test_a_thread_that_hangs(clouds, undisturbed, dask_gmm):
     assert "Traceback" not in err
     assert ": interrupted (run " in dask_gmm("info", clouds.run_dir)[1]
     assert known_passes(go_on(clouds, undisturbed)) >= 3
+
+
+@pytest.mark.chaos
+def test_a_run_that_is_suspended_has_not_waited(clouds, undisturbed):
+    """A batch system may stop a job for longer than its patience lasts."""
+    process = started(clouds, "run", config(clouds), fault="hang:0")  # patient for 8 s, no hang
+    read_until(process, "pass 2")
+    os.kill(process.pid, signal.SIGSTOP)
+    time.sleep(12)
+    os.kill(process.pid, signal.SIGCONT)
+    code, _, err = ended(process)
+    assert code == 0, err
+    assert results(clouds.run_dir) == undisturbed
