@@ -48,7 +48,7 @@ def test_every_test_of_faults_is_a_promise():
 
 
 def test_the_inputs_of_a_run_of_the_tests_are_those_that_are_counted():
-    border = [row for row in ROWS if "test_border" in row[-2]]
+    border = [row for row in ROWS if "test_border" in row[-2] and row[1] != "1"]
     counted = {row[-2].strip("`"): row[1] for row in border}
     in_process = 0
     for named, n in counted.items():
