@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dask_gmm.fit.loop import Rules, Solution
+from dask_gmm.fit.ahead import Guide, look_ahead
+from dask_gmm.fit.compression import CountedReadings
+from dask_gmm.fit.loop import Lookout, Rules, Solution
 from dask_gmm.fit.race import Entry, RaceObserver, run_race
 from dask_gmm.fit.readings import Readings, expectations_over
 from dask_gmm.fit.reseed import Reseeding
@@ -21,9 +23,11 @@ from dask_gmm.fit.split_merge import split_and_merge
 from dask_gmm.fit.stopping import NEGLIGIBLE, StoppingRule
 from dask_gmm.mixture.arrays import Array
 from dask_gmm.mixture.kernel import Kernel
+from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.prediction import Wanted, predict
 from dask_gmm.mixture.rows import Rows
 from dask_gmm.mixture.several import scores
+from dask_gmm.mixture.statistics import SufficientStatistics
 from dask_gmm.mixture.survey import Sample, Survey
 
 #: Starts of one kind that splits and merges improve: the best, and another optimum to set out from.
@@ -136,7 +140,16 @@ def race(
         for each in contenders
     ]
     expectations = expectations_over(readings, frame, seen.moments.total_scatter(frame))
-    solutions = run_race(expectations, entries, halving=halving, observe=observe)
+    rows = Rows(seen.sample.rows, seen.sample.weights)
+    guide = Guide(rows, frame, contenders[0].plan.floor, seen.n_used)
+
+    def look(points: Sequence[tuple[Parameters, SufficientStatistics]]) -> list[Lookout | None]:
+        return readings.map("ahead", look_ahead, points, guide)
+
+    helps = guide.n_steps > 1 and not isinstance(readings, CountedReadings)
+    solutions = run_race(
+        expectations, entries, halving=halving, look=look if helps else None, observe=observe
+    )
     return [Finisher(c, s) for c, s in zip(contenders, solutions, strict=True)]
 
 

@@ -124,6 +124,22 @@ def joined(a: SufficientStatistics, b: SufficientStatistics) -> SufficientStatis
     )
 
 
+def about(statistics: SufficientStatistics, origins: Array) -> SufficientStatistics:
+    """Return the same statistics, taken about other ``origins`` (K, D)."""
+    step = statistics.origins - origins
+    if not step.any():
+        return statistics
+    family, N = statistics.family, statistics.N
+    d = statistics.sum_x / np.maximum(N, EMPTY)[:, None]
+    about_means = statistics.scatter - family.outer(N, d)
+    return replace(
+        statistics,
+        origins=origins,
+        sum_x=statistics.sum_x + N[:, None] * step,
+        scatter=about_means + family.outer(N, d + step),
+    )
+
+
 def m_step(
     statistics: SufficientStatistics, floor: Array, previous: Parameters | None = None
 ) -> Parameters:

@@ -16,7 +16,6 @@ import numpy as np
 import dask_gmm
 from dask_gmm.fit.candidates import heldout
 from dask_gmm.fit.loop import Solution
-from dask_gmm.fit.stopping import predicted_gain
 from dask_gmm.model_file import Model
 from dask_gmm.run.outputs import describe_outputs
 from dask_gmm.run.segment import Segmented
@@ -192,7 +191,7 @@ def _criteria(model: Model, segmented: Segmented) -> dict[str, float]:
 def _fit_summary(found: Findings) -> dict[str, Any]:
     """Return how the fit went: why it stopped, the starts, the readings of the data."""
     solution = found.solution
-    gain = None if solution.step_gain is None else predicted_gain(solution.step_gain)
+    gain = solution.remaining_gain
     return {
         "converged": solution.converged,
         "stopped_by": solution.stopped_by,
