@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dask_gmm.fit.loop import Lookout, Rules, fit_em
-from dask_gmm.fit.readings import MemoryReadings, expectation_over
+from dask_gmm.fit.readings import expectation_in_memory
 from dask_gmm.fit.stopping import Negligible
 from dask_gmm.mixture.arrays import Array
 from dask_gmm.mixture.frame import Frame
@@ -34,10 +34,11 @@ from dask_gmm.mixture.statistics import (
     m_step,
     narrow_components,
 )
-from dask_gmm.mixture.survey import SurveyPlan, survey
 
-#: Steps on the sample at most; they take no longer than reading all rows once.
+#: Steps on the sample at most.
 MOST_STEPS = 100
+#: Their arithmetic is at most that of so many readings: about as many as a look spares.
+WORTH = 4
 #: They end when the sample has less to gain than this share of what all rows would notice.
 SHARE = 0.02
 
@@ -64,7 +65,7 @@ class Guide:
     @property
     def n_steps(self) -> int:
         """Steps that one look may take; fewer than two are not worth it."""
-        return min(self.n_all // len(self.rows.values), MOST_STEPS)
+        return min(WORTH * self.n_all // len(self.rows.values), MOST_STEPS)
 
     def look(self, at: Parameters, statistics: SufficientStatistics) -> Lookout | None:
         """Look ahead from ``at``, where reading all rows has found ``statistics``.
@@ -100,11 +101,8 @@ class _Raised:
     """The expectation over the sample, raised to that over all rows at one point."""
 
     def __init__(self, guide: Guide, at: Parameters, statistics: SufficientStatistics) -> None:
-        readings = MemoryReadings(guide.rows)
-        moments = readings.run("survey", survey, SurveyPlan(at.D, capacity=0, seed=0)).moments
-        total_scatter = moments.total_scatter(guide.frame)
-        self._sample = expectation_over(readings, guide.frame, total_scatter)
-        self._c = statistics.weight / moments.weight
+        self._sample, weight = expectation_in_memory(guide.rows, guide.frame)
+        self._c = statistics.weight / weight
         self._level, self._origins = statistics, statistics.origins
         self._own = self._of_sample(at)
         self._mean = self._corrected(at, statistics, self._own)

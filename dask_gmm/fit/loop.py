@@ -124,8 +124,18 @@ class Solution:
     @property
     def falls(self) -> tuple[int, ...]:
         """Iterations (from 1) before whose M-step the likelihood was lower than one earlier."""
+        return tuple(i for i, by in self._falls)
+
+    @property
+    def deepest_fall(self) -> float:
+        """The largest of these falls, in nats per row; 0 where there was none."""
+        return max((by for _, by in self._falls), default=0.0)
+
+    @property
+    def _falls(self) -> list[tuple[int, float]]:
         kept = [(i, each) for i, each in enumerate(self.history) if i not in self.refused]
-        return tuple(i + 1 for (_, a), (i, b) in pairwise(kept) if b < a - 1e-12 * max(abs(a), 1.0))
+        pairs = [(i + 1, a, b) for (_, a), (i, b) in pairwise(kept)]
+        return [(i, a - b) for i, a, b in pairs if b < a - 1e-12 * max(abs(a), 1.0)]
 
 
 def fit_em(

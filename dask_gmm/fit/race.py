@@ -69,6 +69,10 @@ class Race:
         """The highest mean log-likelihood that a mixture has had, nats per row."""
         return max(state.kept[-1] for state in self.states if state.kept)
 
+    def joined_by(self, entries: Sequence[Entry]) -> Race:
+        """Return the race with more entries behind the others, from their starts."""
+        return Race((*self.states, *begin_race(entries).states))
+
 
 def run_race(
     expectations: Expectations,
