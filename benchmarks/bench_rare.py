@@ -4,7 +4,7 @@ Rows of float32 from a known mixture (D = 6, K = 5), a ten-thousandth of them re
 ten standard deviations from its nearest neighbour, in a Zarr array; K = 6 counts it. Four such
 arrays, five seeds of sample and starts on each; with the second draw, which the first reading of EM
 makes, and without it. Found is a class whose mean is less than a standard deviation from the true
-one and whose weight is within a tenth of it.
+one and whose weight is within a fifth of its weight.
 
 ``python -m benchmarks.bench_rare`` writes table, JSON and picture. By default the array has
 2,000,000 rows and the class a thousandth of them, in a sample of 2,000; the bar is for ``--rows
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 D, K, APART = 6, 5, 10.0
-FULL, ROWS, QUICK_ROWS = 20_000_000, 2_000_000, 100_000
+FULL, ROWS, QUICK_ROWS = 20_000_000, 2_000_000, 200_000
 #: Rows of the sample that belong to the class, as expected.
 IN_SAMPLE = 2.0
 CHUNK_ROWS = 1 << 17  # 3 MiB
@@ -110,7 +110,7 @@ def fitted(workers: Workers, folder: Path, planted: Planted, seed: int) -> dict[
     nearest = int(away.argmin())
     weight = float(mixture.weights[nearest]) / planted.share
     return {
-        "found": bool(away[nearest] < 1.0 and abs(weight - 1.0) < 0.1),
+        "found": bool(away[nearest] < 1.0 and abs(weight - 1.0) < 0.2),
         "away": float(away[nearest]),
         "weight": weight,
         "passes": n_passes,
@@ -134,7 +134,7 @@ def table(result: dict[str, Any]) -> str:
     """Return the page."""
     fits = result["fits"]
     lines = [
-        *beginning("A class of a ten-thousandth of the rows", __doc__ or "", result),
+        *beginning("A small class, of which the sample holds two rows", __doc__ or "", result),
         f"{result['rows']:,} rows, of which {result['share']:.2%} belong to the class: "
         f"{result['rows'] * result['share']:,.0f}, and {IN_SAMPLE:g} of them to the sample, on "
         "average.\n",
@@ -174,8 +174,7 @@ def command(
 ) -> None:
     """Look for a small class with many seeds."""
     n = int(rows or (QUICK_ROWS if quick else ROWS))
-    # At fewer rows the class has the same 2,000, so that two of them are in a smaller sample.
-    share = 1e-4 * FULL / n if n < FULL else 1e-4
+    share = 1e-4 if n >= FULL else 1e-3
     fits = []
     with tempfile.TemporaryDirectory(dir=directory) as place, local_workers(2, 1, None) as workers:
         for array in ARRAYS[:1] if quick else ARRAYS:

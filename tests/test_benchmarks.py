@@ -18,6 +18,7 @@ from benchmarks import (
     bench_out_of_core,
     bench_pass_cost,
     bench_passes,
+    bench_rare,
     bench_scaling,
     bench_selection,
     bench_spark,
@@ -105,6 +106,15 @@ def test_candidates_are_fitted_together_and_one_by_one(tmp_path, capsys):
     assert result["passes_of_slowest"] == pytest.approx(
         together["passes"] / max(each["passes"] for each in alone["fits"]), rel=1e-4
     )
+
+
+def test_small_classes_are_looked_for_with_the_second_draw_and_without(tmp_path):
+    result = toy_result(bench_rare, "rare", tmp_path, "--require", "0.8")
+    assert len(result["fits"]) == 5
+    found = {
+        name: sum(fit[name]["found"] for fit in result["fits"]) for name in ("with", "without")
+    }
+    assert found["with"] > found["without"]
 
 
 def test_a_compressed_fit_and_looked_up_labels_are_measured(tmp_path, capsys):
