@@ -19,7 +19,7 @@ RUN = "$(BIN)/python" -m
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-memory test-slurm chaos lint format bench bench-pass-cost bench-chunks bench-scaling \
-  bench-out-of-core bench-spark pictures clean
+  bench-selection bench-rare bench-out-of-core bench-spark pictures clean
 .SUFFIXES:
 .NOTPARALLEL: # one pip at a time in an environment
 
@@ -68,6 +68,13 @@ bench-scaling: $(VENV)/.stamp-test ## one worker and two, 10^6 to 10^8 rows; 5 m
 
 bench-out-of-core: $(VENV)/.stamp-test ## 8.6 GB under two workers of 512 MiB; 8 minutes
 	@$(RUN) benchmarks.bench_out_of_core --require-deviation 5 --require-memory 1 $(ARGS)
+
+bench-selection: $(VENV)/.stamp-test ## 60 candidates together and one by one, 20 million rows; 20 minutes
+	@$(RUN) benchmarks.bench_selection --rows 20e6 --require-passes 1.5 --require-time 0.3334 \
+	  --require-time-without 0.8 $(ARGS)
+
+bench-rare: $(VENV)/.stamp-test ## a class of a ten-thousandth of 20 million rows, 20 seeds; 10 minutes
+	@$(RUN) benchmarks.bench_rare --rows 20e6 --require 0.95 $(ARGS)
 
 bench-spark: $(VENV)/.stamp-bench ## against Spark ML (needs Java 17); 9 minutes
 	@$(RUN) benchmarks.bench_spark --require 50@3,8 --require 50@6,16 --require 30@16,16 \

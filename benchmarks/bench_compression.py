@@ -28,8 +28,8 @@ from benchmarks.output import RESULTS, exit_code, write_results
 from dask_gmm.data.ingest import ingest_image
 from dask_gmm.engine.passes import Passes
 from dask_gmm.engine.threads import one_blas_thread
-from dask_gmm.fit.candidates import Finisher
 from dask_gmm.fit.compression import readings_for_fit
+from dask_gmm.fit.finishers import Finisher
 from dask_gmm.mixture.counting import Counter
 from dask_gmm.mixture.counts import Counts
 from dask_gmm.mixture.e_step import e_step

@@ -21,7 +21,8 @@ from threadpoolctl import threadpool_limits
 from benchmarks.bench_starts import known_mixture
 from benchmarks.machine import described, sentence
 from benchmarks.output import RESULTS, exit_code, write_results
-from dask_gmm.fit.candidates import best_of_each_kind, fit_starts, going_on, race
+from dask_gmm.fit.candidates import fit_starts, going_on
+from dask_gmm.fit.finishers import best_of_each_kind, race
 from dask_gmm.fit.loop import Rules, Solution, fit_em
 from dask_gmm.fit.readings import MemoryReadings, expectation_over
 from dask_gmm.fit.sample import StartPlan, affordable_steps, start_parameters
@@ -61,6 +62,7 @@ def overlapping(D: int, K: int, apart: float, seed: int, n: int) -> dict[str, An
         readings,
         going_on(contenders, seen.sample, halving=True),
         seen,
+        0,
         lambda plan: Negligible(seen.moments.weight, plan.n_parameters),
         max_iter=200,
         halving=True,

@@ -10,14 +10,9 @@ from sklearn.utils import check_random_state
 
 from dask_gmm.engine.passes import one_blas_thread
 from dask_gmm.estimator import GaussianMixture
-from dask_gmm.fit.candidates import (
-    Finisher,
-    assess,
-    best_of_each_kind,
-    fit_starts,
-    going_on,
-    race,
-)
+from dask_gmm.fit.assessing import assess
+from dask_gmm.fit.candidates import fit_starts, going_on
+from dask_gmm.fit.finishers import Finisher, best_of_each_kind, race
 from dask_gmm.fit.readings import Readings
 from dask_gmm.fit.sample import StartPlan, affordable_steps
 from dask_gmm.fit.selection import CRITERIA, Assessed, choose
@@ -117,6 +112,7 @@ def select_components(
             data.readings,
             going_on(fitted, seen.sample, halving=halving),
             seen,
+            seeds[0],
             lambda plan: Negligible(seen.moments.weight, plan.n_parameters),
             max_iter=max(estimator.max_iter, 1),
             halving=halving,

@@ -18,7 +18,9 @@ from benchmarks import (
     bench_out_of_core,
     bench_pass_cost,
     bench_passes,
+    bench_rare,
     bench_scaling,
+    bench_selection,
     bench_spark,
     bench_starts,
     collect,
@@ -93,6 +95,26 @@ def test_readings_are_counted_and_bars_are_kept_or_named(tmp_path):
     assert "toy run" in (tmp_path / "passes.md").read_text()
     each["readings"] = 7
     assert any("7 readings, 6 allowed" in words for words in bench_passes.missed(result))
+
+
+def test_candidates_are_fitted_together_and_one_by_one(tmp_path, capsys):
+    result = toy_result(bench_selection, "selection", tmp_path, "--require-passes", "1.5")
+    assert result["together"]["chosen"] == ["full", 5]
+    assert result["candidates"] == len(result["alone"]["fits"]) == 12
+    alone, together = result["alone"], result["together"]
+    assert together["passes"] < alone["passes"] / 3
+    assert result["passes_of_slowest"] == pytest.approx(
+        together["passes"] / max(each["passes"] for each in alone["fits"]), rel=1e-4
+    )
+
+
+def test_small_classes_are_looked_for_with_the_second_draw_and_without(tmp_path):
+    result = toy_result(bench_rare, "rare", tmp_path, "--require", "0.8")
+    assert len(result["fits"]) == 5
+    found = {
+        name: sum(fit[name]["found"] for fit in result["fits"]) for name in ("with", "without")
+    }
+    assert found["with"] > found["without"]
 
 
 def test_a_compressed_fit_and_looked_up_labels_are_measured(tmp_path, capsys):

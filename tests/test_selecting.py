@@ -5,11 +5,12 @@ from __future__ import annotations
 import dask.array as da
 import numpy as np
 import pytest
-from sklearn.datasets import load_iris
 from sklearn.mixture import GaussianMixture as Peer
 
+from benchmarks.bench_starts import known_mixture
 from dask_gmm import select_components
 from dask_gmm.fit.selection import Assessed, choose
+from tests.real_tables import table
 
 
 def groups(K, D=2, n=800, seed=0, apart=6.0):
@@ -27,9 +28,10 @@ def test_the_true_number_is_found(K, criterion):
 
 
 @pytest.mark.slow
-def test_the_curve_is_at_least_scikit_learns_best_of_fifty_starts():
-    X = load_iris().data
-    found = select_components(X, range(1, 4), ["full", "diag"], n_init=10, random_state=0)
+@pytest.mark.parametrize(("name", "most"), [("iris", 5), ("Old Faithful", 6)])
+def test_the_curve_is_at_least_scikit_learns_best_of_fifty_starts(name, most):
+    X = table(name)
+    found = select_components(X, range(1, most), ["full", "diag"], n_init=10, random_state=0)
     for each in found.assessed:
         peer = Peer(
             each.n_components, covariance_type=each.covariance_type, n_init=50, random_state=0,
@@ -37,6 +39,16 @@ def test_the_curve_is_at_least_scikit_learns_best_of_fifty_starts():
         ).fit(X)  # fmt: skip
         assert each.bic <= peer.bic(X) + 1e-3 or each.objection, each.name
     assert (found.best.n_components, found.best.covariance_type) == (2, "full")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("D", "K", "apart", "seed"), [(3, 8, 2.0, 1), (6, 16, 2.0, 2)])
+def test_the_true_number_of_overlapping_components_is_found(D, K, apart, seed):
+    """Those mixtures whose readings benchmarks/bench_passes.py counts."""
+    X = known_mixture(D, K, apart, seed, 100_000)
+    found = select_components(X, range(K - 2, K + 3), n_init=2, random_state=0)
+    assert found.best.n_components == K
+    assert found.best.converged_
 
 
 def test_the_table_says_what_the_estimator_says():

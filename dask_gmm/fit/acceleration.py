@@ -69,7 +69,11 @@ class Memory:
 
 
 def extrapolated(
-    memory: Memory, before: Parameters, after: Parameters, floor: Array
+    memory: Memory,
+    before: Parameters,
+    after: Parameters,
+    floor: Array,
+    ahead: Parameters | None = None,
 ) -> tuple[Parameters, Memory]:
     """Return where to evaluate next, after EM led from ``before`` to ``after``; and the memory.
 
@@ -79,14 +83,18 @@ def extrapolated(
     before, after : Parameters
         The point last evaluated, and its plain EM step.
     floor : (D,)
+    ahead : Parameters, optional
+        Where a look ahead leads from ``before``, farther than ``after``; see
+        :mod:`dask_gmm.fit.ahead`. The steps remembered are then its steps.
     """
     # An extrapolation that has just been evaluated, and was not refused, ends a row of refusals.
     refused = memory.refused if memory.fallback is None else 0
     try:
-        point, image = coordinates(before, floor), coordinates(after, floor)
+        point, image = coordinates(before, floor), coordinates(ahead or after, floor)
         memory = replace(memory, fallback=None, refused=refused).remember(point, image)
         if memory.wait or len(memory.points) < 2:
-            return after, replace(memory, wait=max(memory.wait - 1, 0))
+            memory = replace(memory, wait=max(memory.wait - 1, 0))
+            return (after, memory) if ahead is None else (ahead, replace(memory, fallback=after))
         beyond = jump(memory, metric(before)) - (image - point)
         beyond *= min(1.0, FARTHEST_STEP / max(float(np.abs(beyond).max()), FARTHEST_STEP))
         proposed = from_coordinates(image + beyond, after, floor)

@@ -1,37 +1,25 @@
-"""Candidates: families, numbers of components and seeds, from the sample to a table of fits.
-
-Starts of every kind (family and K) are fitted on the sample; those that may still be the best go on
-to all of the data, in shared readings; one more reading assesses the best of each kind.
-"""
+"""Candidates: starts of every kind (family and K), fitted on the sample; some of them go on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from dask_gmm.fit.loop import Rules, Solution
-from dask_gmm.fit.race import Entry, RaceObserver, run_race
-from dask_gmm.fit.readings import Readings, expectations_over
-from dask_gmm.fit.reseed import Reseeding
+from dask_gmm.fit.readings import Readings
 from dask_gmm.fit.sample import FittedStart, StartPlan, fit_start
-from dask_gmm.fit.selection import Assessed
 from dask_gmm.fit.split_merge import split_and_merge
-from dask_gmm.fit.stopping import NEGLIGIBLE, StoppingRule
+from dask_gmm.fit.stopping import NEGLIGIBLE
 from dask_gmm.mixture.arrays import Array
-from dask_gmm.mixture.kernel import Kernel
-from dask_gmm.mixture.prediction import Wanted, predict
 from dask_gmm.mixture.rows import Rows
-from dask_gmm.mixture.several import scores
-from dask_gmm.mixture.survey import Sample, Survey
+from dask_gmm.mixture.second_draw import log_densities
+from dask_gmm.mixture.survey import Sample
 
 #: Starts of one kind that splits and merges improve: the best, and another optimum to set out from.
 IMPROVED = 2
 #: Standard errors of the paired difference on the sample by which a start has lost.
 LOST = 3.0
-#: Share of the rows that must lie outside the sample for them to tell anything.
-OUTSIDE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +30,13 @@ class Contender:
     ----------
     plan : StartPlan
     fitted : FittedStart
+    n_small : int
+        Components for small classes, which the second draw has shown.
     """
 
     plan: StartPlan
     fitted: FittedStart
+    n_small: int = 0
 
     @property
     def kind(self) -> tuple[str, int]:
@@ -54,24 +45,7 @@ class Contender:
 
     def log_density(self, sample: Sample) -> Array:
         """Return the log-density (m,) of the sample's rows under the fit to them."""
-        kernel = Kernel(self.fitted.final.parameters, self.plan.frame)
-        said = predict(kernel, Rows(sample.rows, sample.weights), Wanted(log_density=True))
-        assert said.log_density is not None
-        return said.log_density
-
-
-@dataclass(frozen=True, eq=False)
-class Finisher:
-    """A contender, and where EM over all of the data has led it."""
-
-    contender: Contender
-    solution: Solution
-
-    def limited(self, most: int, reason: str) -> Finisher:
-        """Return the same, with ``reason`` for its end where ``most`` readings were the end."""
-        if self.solution.converged or self.solution.n_iter < most:
-            return self
-        return replace(self, solution=replace(self.solution, stopped_by=reason))
+        return log_densities(self.fitted.final.parameters, self.plan.frame, Rows(sample.rows))
 
 
 def fit_starts(
@@ -105,111 +79,25 @@ def going_on(contenders: Sequence[Contender], sample: Sample, *, halving: bool) 
     for kind in _by_kind(contenders):
         best, *others = _ranked(kind)
         level = best.log_density(sample) if others else None
-        stay += [best, *(each for each in others if _may_win(each, level, sample))]
+        n_collapsed = best.fitted.n_collapsed
+        stay += [best, *(e for e in others if _may_win(e, level, n_collapsed, sample))]
     return stay
 
 
-def race(
-    readings: Readings,
-    contenders: Sequence[Contender],
-    seen: Survey,
-    stopping: Callable[[StartPlan], StoppingRule],
-    *,
-    max_iter: int,
-    halving: bool,
-    observe: RaceObserver | None = None,
-) -> list[Finisher]:
-    """Fit all contenders over all of the data, in shared readings."""
-    frame = contenders[0].plan.frame
-    entries = [
-        Entry(
-            each.kind,
-            each.fitted.final.parameters,
-            Rules(
-                each.plan.floor,
-                stopping(each.plan),
-                max_iter,
-                each.plan.accelerate,
-                Reseeding(Rows(seen.sample.rows, seen.sample.weights), frame, each.plan.floor),
-            ),
-        )
-        for each in contenders
-    ]
-    expectations = expectations_over(readings, frame, seen.moments.total_scatter(frame))
-    solutions = run_race(expectations, entries, halving=halving, observe=observe)
-    return [Finisher(c, s) for c, s in zip(contenders, solutions, strict=True)]
+def best_of_kinds(contenders: Iterable[Contender]) -> list[Contender]:
+    """Return the best start of each kind on the sample."""
+    return [_ranked(kind)[0] for kind in _by_kind(contenders)]
 
 
-def best_of_each_kind(finishers: Iterable[Finisher]) -> list[Finisher]:
-    """Return the finisher with the highest likelihood of each kind; the lowest seed of equals."""
-    kinds: dict[tuple[str, int], list[Finisher]] = {}
-    for each in finishers:
-        kinds.setdefault(each.contender.kind, []).append(each)
-    best = []
-    for members in kinds.values():
-        highest = max(each.solution.lower_bound for each in members)
-        equal = [each for each in members if each.solution.lower_bound >= highest - 1e-9]
-        best.append(min(equal, key=lambda each: each.contender.fitted.seed))
-    return best
+def best_by_bic(contenders: Iterable[Contender], sample: Sample) -> Contender:
+    """Return the start that BIC prefers on the sample, whatever its kind."""
+    m = float(sample.weights.sum())
 
+    def bic(each: Contender) -> float:
+        mean = each.fitted.final.lower_bound
+        return -2.0 * m * mean + each.plan.n_parameters * float(np.log(m))
 
-def assess(readings: Readings, finishers: Sequence[Finisher], seen: Survey) -> list[Assessed]:
-    """Read all of the data once more: what every finisher's final mixture says of it."""
-    frame = finishers[0].contender.plan.frame
-    mixtures = tuple(each.solution.parameters.outside(frame) for each in finishers)
-    found = readings.run("assess", scores, mixtures)
-    return [
-        Assessed(
-            *each.contender.kind,
-            frame.D,
-            score.log_likelihood,
-            score.entropy,
-            score.weight,
-            None if outside is None else outside.outside,
-            float(each.solution.parameters.weights.min() * score.weight),
-            len(each.solution.narrow),
-            each.solution.converged,
-        )
-        for each, score in zip(finishers, found.parts, strict=True)
-        for outside in [heldout(each, seen)]
-    ]
-
-
-@dataclass(frozen=True)
-class Heldout:
-    """How a fit to the sample does on rows that it has not seen.
-
-    Attributes
-    ----------
-    outside : float
-        Mean log-likelihood of the rows outside the sample, nats per row.
-    gap : float
-        By how much the sample's own is higher.
-    error : float
-        Standard error of the gap: chance alone moves it by as much.
-    """
-
-    outside: float
-    gap: float
-    error: float
-
-
-def heldout(finisher: Finisher, seen: Survey) -> Heldout | None:
-    """Tell how the fit to the sample, from which a finisher set out, does on all other rows.
-
-    The first reading evaluates that fit on all rows; the sample's own part is taken off, so that it
-    costs no reading. None where hardly any rows lie outside.
-    """
-    w, total = seen.sample.weights, seen.moments.weight
-    inside = float(w.sum())
-    if not finisher.solution.history or total - inside < OUTSIDE * total:
-        return None
-    density = finisher.contender.log_density(seen.sample)
-    own = float(density @ w) / inside
-    outside = (finisher.solution.history[0] * total - own * inside) / (total - inside)
-    variance = float(w @ (density - own) ** 2) / inside
-    error = float(np.sqrt(variance * (1.0 / inside + 1.0 / (total - inside))))
-    return Heldout(outside, own - outside, error)
+    return min(best_of_kinds(contenders), key=bic)
 
 
 def _fit(item: tuple[StartPlan, int], values: Array, weights: Array) -> Contender:
@@ -230,13 +118,22 @@ def _by_kind(contenders: Iterable[Contender]) -> list[list[Contender]]:
 
 
 def _ranked(contenders: Iterable[Contender]) -> list[Contender]:
-    """Return starts of one kind, the highest likelihood on the sample first."""
-    return sorted(contenders, key=lambda each: (-each.fitted.final.lower_bound, each.fitted.seed))
+    """Return starts of one kind, the best on the sample first: collapse wins nothing."""
+
+    def key(each: Contender) -> tuple[int, float, int]:
+        return each.fitted.n_collapsed, -each.fitted.final.lower_bound, each.fitted.seed
+
+    return sorted(contenders, key=key)
 
 
-def _may_win(contender: Contender, level: Array | None, sample: Sample) -> bool:
-    """Tell whether a start may still overtake the best, whose log-densities are ``level`` (m,)."""
+def _may_win(contender: Contender, level: Array | None, n_collapsed: int, sample: Sample) -> bool:
+    """Tell whether a start may still overtake the best, whose log-densities are ``level`` (m,).
+
+    One with more components than ``n_collapsed``, the best one's, that have collapsed may not.
+    """
     assert level is not None
+    if contender.fitted.n_collapsed > n_collapsed:
+        return False
     behind, w = level - contender.log_density(sample), sample.weights
     total = float(w.sum())
     mean = float(behind @ w) / total

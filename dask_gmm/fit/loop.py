@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from dask_gmm.fit.acceleration import Memory, extrapolated
 from dask_gmm.fit.state import State
-from dask_gmm.fit.stopping import StoppingRule
+from dask_gmm.fit.stopping import StoppingRule, predicted_gain
 from dask_gmm.mixture.arrays import Array
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.statistics import (
@@ -24,6 +24,22 @@ from dask_gmm.mixture.statistics import (
     narrow_components,
 )
 from dask_gmm.mixture.status import component_status, rounded_components
+
+
+@dataclass(frozen=True, eq=False)
+class Lookout:
+    """Where EM over all rows will end, as far as a sample of them can tell.
+
+    Attributes
+    ----------
+    parameters : Parameters
+    gain : float
+        By how much the log-likelihood of all rows will be higher there, nats per row.
+    """
+
+    parameters: Parameters
+    gain: float
+
 
 #: From parameters to the completed sufficient statistics of all rows: one reading of the data.
 Expectation: TypeAlias = Callable[[Parameters], SufficientStatistics]
@@ -81,8 +97,8 @@ class Solution:
         What was done about each component: :func:`dask_gmm.mixture.status.component_status`.
     refused : tuple of int
         Entries of the history (from 0) that were extrapolations, refused for a lower likelihood.
-    step_gain : float or None
-        What the last M-step gained of the expected log-likelihood, nats per row.
+    remaining_gain : float or None
+        What was predicted, at the last evaluation, to be still to gain, nats per row.
     """
 
     parameters: Parameters
@@ -92,7 +108,7 @@ class Solution:
     narrow: tuple[int, ...]
     status: tuple[str, ...] = ()
     refused: tuple[int, ...] = ()
-    step_gain: float | None = None
+    remaining_gain: float | None = None
 
     @property
     def n_iter(self) -> int:
@@ -108,8 +124,18 @@ class Solution:
     @property
     def falls(self) -> tuple[int, ...]:
         """Iterations (from 1) before whose M-step the likelihood was lower than one earlier."""
+        return tuple(i for i, by in self._falls)
+
+    @property
+    def deepest_fall(self) -> float:
+        """The largest of these falls, in nats per row; 0 where there was none."""
+        return max((by for _, by in self._falls), default=0.0)
+
+    @property
+    def _falls(self) -> list[tuple[int, float]]:
         kept = [(i, each) for i, each in enumerate(self.history) if i not in self.refused]
-        return tuple(i + 1 for (_, a), (i, b) in pairwise(kept) if b < a - 1e-12 * max(abs(a), 1.0))
+        pairs = [(i + 1, a, b) for (_, a), (i, b) in pairwise(kept)]
+        return [(i, a - b) for i, a, b in pairs if b < a - 1e-12 * max(abs(a), 1.0)]
 
 
 def fit_em(
@@ -129,8 +155,17 @@ def begin(start: Parameters, rules: Rules) -> State:
     return _limited(State(start), rules)
 
 
-def step(state: State, statistics: SufficientStatistics, rules: Rules) -> State:
-    """Return the next state, from the statistics of all rows under ``state.parameters``."""
+def step(
+    state: State,
+    statistics: SufficientStatistics,
+    rules: Rules,
+    ahead: Lookout | None = None,
+) -> State:
+    """Return the next state, from the statistics of all rows under ``state.parameters``.
+
+    Where the sample has looked ahead from there (:mod:`dask_gmm.fit.ahead`), the next reading is of
+    what it has seen.
+    """
     mean = statistics.mean_log_likelihood
     state = replace(state, history=(*state.history, mean))
     if state.memory.fallback is not None and not mean >= state.kept[-2] - _rounding(mean):
@@ -140,8 +175,9 @@ def step(state: State, statistics: SufficientStatistics, rules: Rules) -> State:
         statistics, state.parameters
     )
     before = state.parameters
-    state = replace(state, parameters=parameters, gains=(*state.gains, gain))
-    reached = rules.stopping.reached(state.kept, state.gains)
+    remaining = predicted_gain(gain) if ahead is None else ahead.gain
+    state = replace(state, parameters=parameters, gains=(*state.gains, gain), remaining=remaining)
+    reached = rules.stopping.reached(state.kept, state.gains, None if ahead is None else ahead.gain)
     unfinished = reached is not None and bool(rounded_components(statistics, parameters))
     if rules.reseed is not None and (lost := statistics.empty - state.tried):
         parameters, found = rules.reseed(parameters, lost)
@@ -154,9 +190,12 @@ def step(state: State, statistics: SufficientStatistics, rules: Rules) -> State:
         if found:  # what led here tells nothing of where the new component leads
             unfinished, before, state = True, parameters, replace(state, memory=Memory.empty())
     state = _ended(state, statistics, reached, unfinished, rules)
+    seen = None if ahead is None or before is parameters else ahead.parameters
+    if state.converged and seen is not None:
+        return replace(state, parameters=seen)
     if not (state.running and rules.accelerate) or before is parameters:
         return state
-    proposed, memory = extrapolated(state.memory, before, parameters, rules.floor)
+    proposed, memory = extrapolated(state.memory, before, parameters, rules.floor, seen)
     return replace(state, parameters=proposed, memory=memory)
 
 
@@ -171,7 +210,7 @@ def solution(state: State, rules: Rules) -> Solution:
         status=state.status
         or component_status(state.parameters, rules.floor, None, state.reseeded),
         refused=state.refused,
-        step_gain=state.gains[-1] if state.gains else None,
+        remaining_gain=state.remaining,
     )
 
 

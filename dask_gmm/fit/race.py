@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from dask_gmm.fit.loop import Rules, Solution, begin, solution, step
+from dask_gmm.fit.loop import Lookout, Rules, Solution, begin, solution, step
 from dask_gmm.fit.state import State
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.statistics import SufficientStatistics
 
 #: From several parameters to the statistics of all rows under each: one reading of the data.
 Expectations: TypeAlias = Callable[[Sequence[Parameters]], Sequence[SufficientStatistics]]
+#: From several points, each with its statistics of all rows, to where a sample sees EM end.
+LookAhead: TypeAlias = Callable[
+    [Sequence[tuple[Parameters, SufficientStatistics]]], Sequence[Lookout | None]
+]
 #: Called after every reading with the race as it stands.
 RaceObserver: TypeAlias = Callable[["Race"], None]
 
@@ -65,12 +69,17 @@ class Race:
         """The highest mean log-likelihood that a mixture has had, nats per row."""
         return max(state.kept[-1] for state in self.states if state.kept)
 
+    def joined_by(self, entries: Sequence[Entry]) -> Race:
+        """Return the race with more entries behind the others, from their starts."""
+        return Race((*self.states, *begin_race(entries).states))
+
 
 def run_race(
     expectations: Expectations,
     entries: Sequence[Entry],
     *,
     halving: bool,
+    look: LookAhead | None = None,
     race: Race | None = None,
     observe: RaceObserver | None = None,
 ) -> list[Solution]:
@@ -84,6 +93,9 @@ def run_race(
         Their starts stand in the frame of ``expectations``.
     halving : bool
         Whether the worse half of each group leaves after readings 1, 2, 4, 8, ...
+    look : callable, optional
+        See :data:`LookAhead`; without it, and for a fit that what it saw has misled, steps are
+        extrapolated from those before.
     race : Race, optional
         Where an interrupted race stood.
     observe : callable, optional
@@ -92,7 +104,7 @@ def run_race(
     race = race or begin_race(entries)
     while race.running:
         found = expectations([race.states[i].parameters for i in race.running])
-        race = race_step(race, found, entries, halving=halving)
+        race = race_step(race, found, entries, halving=halving, look=look)
         if observe is not None:
             observe(race)
     return [solution(state, entry.rules) for state, entry in zip(race.states, entries, strict=True)]
@@ -109,11 +121,15 @@ def race_step(
     entries: Sequence[Entry],
     *,
     halving: bool,
+    look: LookAhead | None = None,
 ) -> Race:
     """Return the race after a reading that found ``statistics`` for those running, in order."""
-    states = list(race.states)
-    for i, found in zip(race.running, statistics, strict=True):
-        states[i] = step(states[i], found, entries[i].rules)
+    states, found = list(race.states), dict(zip(race.running, statistics, strict=True))
+    followers = [i for i in found if entries[i].rules.accelerate and not states[i].refused]
+    seen = [] if look is None else look([(states[i].parameters, found[i]) for i in followers])
+    ahead = dict(zip(followers, seen, strict=False))
+    for i, sums in found.items():
+        states[i] = step(states[i], sums, entries[i].rules, ahead.get(i))
     after = Race(tuple(states))
     n = after.n_readings
     if not halving or n & (n - 1):

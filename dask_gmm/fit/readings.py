@@ -18,6 +18,7 @@ from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.rows import RowBlock
 from dask_gmm.mixture.several import e_steps
 from dask_gmm.mixture.statistics import SufficientStatistics
+from dask_gmm.mixture.survey import SurveyPlan, survey
 
 Result = TypeVar("Result")
 
@@ -80,6 +81,13 @@ def expectation_over(readings: Readings, frame: Frame, total_scatter: Array | No
         return complete(statistics, parameters, total_scatter)
 
     return expectation
+
+
+def expectation_in_memory(rows: RowBlock, frame: Frame) -> tuple[Expectation, float]:
+    """Return the expectation over rows in memory, and the sum of their weights."""
+    readings = MemoryReadings(rows)
+    moments = readings.run("survey", survey, SurveyPlan(frame.D, capacity=0, seed=0)).moments
+    return expectation_over(readings, frame, moments.total_scatter(frame)), moments.weight
 
 
 def expectations_over(

@@ -9,7 +9,7 @@ from functools import reduce
 import numpy as np
 
 from dask_gmm.fit.loop import Rules, Solution, fit_em
-from dask_gmm.fit.readings import MemoryReadings, expectation_over
+from dask_gmm.fit.readings import expectation_in_memory
 from dask_gmm.fit.reseed import Reseeding
 from dask_gmm.fit.starts import start_responsibilities
 from dask_gmm.fit.stopping import Negligible
@@ -19,7 +19,6 @@ from dask_gmm.mixture.frame import Frame
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.rows import Rows
 from dask_gmm.mixture.statistics import SufficientStatistics, joined, m_step
-from dask_gmm.mixture.survey import SurveyPlan, survey
 
 #: Floating-point operations that one start may spend on the sample: about half a minute of a core.
 START_WORK = 1e12
@@ -76,17 +75,32 @@ class FittedStart:
         Where EM from the seed's start ended.
     improved : Solution or None
         Where ``n_moves`` splits and merges led from there; see :mod:`dask_gmm.fit.split_merge`.
+    weight : float
+        Of the sample's rows.
     """
 
     seed: int
     solution: Solution
     improved: Solution | None = None
     n_moves: int = 0
+    weight: float = 0.0
 
     @property
     def final(self) -> Solution:
         """The last of the two."""
         return self.improved or self.solution
+
+    @property
+    def n_collapsed(self) -> int:
+        """Components at their floor that hold no more rows than they have parameters.
+
+        G. J. McLachlan, D. Peel ("Finite mixture models", 2000, 3.10) call such optima spurious: a
+        few rows that happen to lie in a plane, or on a point, have any likelihood that the floor
+        allows. Many rows of one value are no accident: a narrow component may describe these.
+        """
+        parameters, D = self.final.parameters, self.final.parameters.D
+        own = parameters.family.n_parameters(1, D)
+        return sum(parameters.weights[k] * self.weight <= own for k in self.final.narrow)
 
 
 def affordable_steps(family: Family, K: int, D: int, n_rows: int) -> int:
@@ -123,21 +137,20 @@ def start_parameters(
 def fit_start(seed: int, plan: StartPlan, values: Array, weights: Array | None) -> FittedStart:
     """Fit one seed on the sample (m, D) until the sample has nothing more to say."""
     start = start_parameters(plan, values, weights, np.random.RandomState(seed % 2**32))
-    return FittedStart(seed, fit_in_memory(start, plan, Rows(values, weights)))
+    weight = float(len(values) if weights is None else weights.sum())
+    return FittedStart(seed, fit_in_memory(start, plan, Rows(values, weights)), weight=weight)
 
 
 def fit_in_memory(start: Parameters, plan: StartPlan, rows: Rows) -> Solution:
     """Fit rows in memory from ``start`` until they have nothing more to say."""
-    D = plan.frame.D
-    readings = MemoryReadings(rows)
-    moments = readings.run("survey", survey, SurveyPlan(D, capacity=0, seed=0)).moments
-    n_parameters = plan.family.n_parameters(start.K, D)
+    expectation, weight = expectation_in_memory(rows, plan.frame)
+    n_parameters = plan.family.n_parameters(start.K, plan.frame.D)
     return fit_em(
-        expectation_over(readings, plan.frame, moments.total_scatter(plan.frame)),
+        expectation,
         start,
         Rules(
             plan.floor,
-            Negligible(moments.weight, n_parameters, TIGHTNESS, falls=3),
+            Negligible(weight, n_parameters, TIGHTNESS, falls=3),
             plan.max_iter,
             plan.accelerate,
             Reseeding(rows, plan.frame, plan.floor),
@@ -146,7 +159,12 @@ def fit_in_memory(start: Parameters, plan: StartPlan, rows: Rows) -> Solution:
 
 
 def best_start(fitted: Sequence[FittedStart]) -> FittedStart:
-    """Return the start with the highest likelihood; the lowest seed among equals (to 1e-9)."""
-    highest = max(each.final.lower_bound for each in fitted)
-    equal = [each for each in fitted if each.final.lower_bound >= highest - 1e-9]
+    """Return the start with fewest collapsed components, and of those the likeliest.
+
+    Of equals (to 1e-9) the one with the lowest seed.
+    """
+    fewest = min(each.n_collapsed for each in fitted)
+    sound = [each for each in fitted if each.n_collapsed == fewest]
+    highest = max(each.final.lower_bound for each in sound)
+    equal = [each for each in sound if each.final.lower_bound >= highest - 1e-9]
     return min(equal, key=lambda start: start.seed)

@@ -17,7 +17,6 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from dask_gmm.fit.loop import Solution
 from dask_gmm.fit.sample import FittedStart, StartPlan, fit_in_memory, start_parameters
 from dask_gmm.fit.stopping import NEGLIGIBLE
 from dask_gmm.mixture.arrays import Array
@@ -68,7 +67,7 @@ def split_and_merge(
     # Together the trials may take as many steps as a start: where those are dear, there are fewer.
     allowed = min(TRIALS, plan.max_iter // TRIAL_STEPS)
     while trials < allowed:
-        seen = _Seen(solution, plan, rows)
+        seen = Seen(solution.parameters, plan, rows)
         for move in _moves(seen, random_state)[: min(FAILURES, allowed - trials)]:
             trials += 1
             trial = fit_in_memory(_moved(seen, move), short, rows)
@@ -83,13 +82,13 @@ def split_and_merge(
     return replace(fitted, improved=fit_in_memory(solution.parameters, plan, rows), n_moves=n_moves)
 
 
-class _Seen:
-    """A solution's view of the sample: responsibilities, labels, log-densities."""
+class Seen:
+    """A mixture's view of the sample: responsibilities, labels, log-densities."""
 
-    def __init__(self, solution: Solution, plan: StartPlan, rows: Rows) -> None:
-        self.plan, self.rows, self.K = plan, rows, solution.parameters.K
+    def __init__(self, parameters: Parameters, plan: StartPlan, rows: Rows) -> None:
+        self.plan, self.rows, self.K = plan, rows, parameters.K
         wanted = Wanted(labels=True, probabilities=True, log_density=True)
-        said = predict(Kernel(solution.parameters, plan.frame), rows, wanted)
+        said = predict(Kernel(parameters, plan.frame), rows, wanted)
         assert said.labels is not None
         assert said.probabilities is not None
         assert said.log_density is not None
@@ -114,9 +113,9 @@ class _Seen:
         return float((said.log_density + share - self.log_density[mine]) @ w)
 
 
-def _moves(seen: _Seen, random_state: np.random.RandomState) -> list[_Move]:
+def _moves(seen: Seen, random_state: np.random.RandomState) -> list[_Move]:
     """Return candidate moves, the most promising first."""
-    merges = sorted(_merges(seen), reverse=True)[: seen.K]
+    merges = sorted(mergers(seen), reverse=True)[: seen.K]
     moves = [
         _Move(gain + loss, pair, k, halves)
         for gain, k, halves in _splits(seen, random_state)
@@ -126,7 +125,7 @@ def _moves(seen: _Seen, random_state: np.random.RandomState) -> list[_Move]:
     return sorted(moves, key=lambda move: -move.gain)
 
 
-def _merges(seen: _Seen) -> Iterator[tuple[float, tuple[int, int]]]:
+def mergers(seen: Seen) -> Iterator[tuple[float, tuple[int, int]]]:
     """Yield what merging a pair changes the log-likelihood by, for the pairs that overlap most."""
     shares = seen.R / np.maximum(np.linalg.norm(seen.R, axis=0), np.finfo(float).tiny)
     overlap = shares.T @ shares
@@ -142,7 +141,7 @@ def _merges(seen: _Seen) -> Iterator[tuple[float, tuple[int, int]]]:
 
 
 def _splits(
-    seen: _Seen, random_state: np.random.RandomState
+    seen: Seen, random_state: np.random.RandomState
 ) -> Iterator[tuple[float, int, Parameters]]:
     """Yield what a second component would gain on each component's own rows."""
     two = replace(seen.plan, n_components=2, method="kmeans", max_iter=_LOCAL_STEPS)
@@ -156,7 +155,7 @@ def _splits(
         yield seen.gain_over(mine, local.parameters, rows), k, local.parameters
 
 
-def _moved(seen: _Seen, move: _Move) -> Parameters:
+def _moved(seen: Seen, move: _Move) -> Parameters:
     """Return the parameters after one move, by an M-step from the responsibilities it implies."""
     (i, j), k, R = move.merge, move.split, seen.R.copy()
     halves = predict(Kernel(move.halves, seen.plan.frame), seen.rows, Wanted(probabilities=True))

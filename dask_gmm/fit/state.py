@@ -31,6 +31,9 @@ class State:
     gains : tuple of float
         What each M-step gained of the expected log-likelihood, nats per row; refused evaluations
         led to none.
+    remaining : float or None
+        What is predicted to be still to gain of the likelihood, nats per row, after the last
+        evaluation that was not refused.
     memory : Memory
         The acceleration's.
     tried, reseeded : frozenset of int
@@ -46,6 +49,7 @@ class State:
     history: tuple[float, ...] = ()
     refused: tuple[int, ...] = ()
     gains: tuple[float, ...] = ()
+    remaining: float | None = None
     memory: Memory = field(default_factory=Memory.empty)
     tried: frozenset[int] = frozenset()
     reseeded: frozenset[int] = frozenset()
@@ -80,6 +84,7 @@ class State:
         return arrays, {
             "covariance_type": self.parameters.family.name,
             "refused": list(self.refused),
+            "remaining": self.remaining,
             "refusals": self.memory.refused,
             "wait": self.memory.wait,
             "tried": sorted(self.tried),
@@ -104,6 +109,7 @@ class State:
             tuple(arrays["history"].tolist()),
             tuple(values["refused"]),
             tuple(arrays["gains"].tolist()),
+            values["remaining"],
             Memory(points, images, fallback, values["refusals"], values["wait"]),
             frozenset(values["tried"]),
             frozenset(values["reseeded"]),

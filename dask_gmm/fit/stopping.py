@@ -18,7 +18,9 @@ SLOWEST_RATE = 0.95
 class StoppingRule(Protocol):
     """Decides when EM has done enough."""
 
-    def reached(self, means: Sequence[float], gains: Sequence[float]) -> str | None:
+    def reached(
+        self, means: Sequence[float], gains: Sequence[float], ahead: float | None = None
+    ) -> str | None:
         """Return why to stop, or None to go on.
 
         Parameters
@@ -27,6 +29,9 @@ class StoppingRule(Protocol):
             Mean log-likelihoods (nats per row) before each M-step so far.
         gains : sequence of float
             What each of those M-steps gained of the expected log-likelihood, nats per row.
+        ahead : float, optional
+            By how much the mean log-likelihood still rises after the last of ``means``, where a
+            look ahead on the sample has told.
         """
 
 
@@ -44,7 +49,9 @@ class Tolerance:
     tol: float
     previous: float | None = None
 
-    def reached(self, means: Sequence[float], gains: Sequence[float]) -> str | None:
+    def reached(
+        self, means: Sequence[float], gains: Sequence[float], ahead: float | None = None
+    ) -> str | None:
         """Return why to stop, or None to go on."""
         before = means[-2] if len(means) > 1 else self.previous
         change = np.inf if before is None else abs(means[-1] - before)
@@ -77,14 +84,17 @@ class Negligible:
     share: float = 1.0
     falls: int = 1
 
-    def reached(self, means: Sequence[float], gains: Sequence[float]) -> str | None:
+    def reached(
+        self, means: Sequence[float], gains: Sequence[float], ahead: float | None = None
+    ) -> str | None:
         """Return why to stop, or None to go on."""
-        gain = predicted_gain(gains[-1]) * self.weight
+        gain = (predicted_gain(gains[-1]) if ahead is None else abs(ahead)) * self.weight
         allowed = self.share * NEGLIGIBLE * self.n_parameters
         # A mean near zero is a sum of terms that are not: it rounds as a nat per row does.
         rounding = 16 * np.finfo(np.float64).eps * max(abs(means[-1]), 1.0)
         last = gains[-self.falls - 1 :]
         falling = len(last) > self.falls and all(b <= a for a, b in pairwise(last))
+        falling = falling or ahead is not None
         if abs(gains[-1]) > rounding and not (gain < allowed and falling):
             return None
         return (

@@ -57,6 +57,18 @@ class SufficientStatistics:
         scatter = np.zeros(family.covariance_shape(K, D))
         return cls(frame, family, origins, np.zeros(K), np.zeros((K, D)), scatter, 0.0, 0.0)
 
+    def without(self, other: SufficientStatistics) -> SufficientStatistics:
+        """Return the statistics of the rows that are not among those of ``other``."""
+        taken = about(other, self.origins)
+        return replace(
+            self,
+            N=self.N - taken.N,
+            sum_x=self.sum_x - taken.sum_x,
+            scatter=self.scatter - taken.scatter,
+            weight=self.weight - taken.weight,
+            log_likelihood=self.log_likelihood - taken.log_likelihood,
+        )
+
     def __add__(self, other: SufficientStatistics) -> SufficientStatistics:
         if self.family is not other.family:
             raise ValueError("statistics of different covariance families cannot be added")
@@ -122,6 +134,38 @@ def joined(a: SufficientStatistics, b: SufficientStatistics) -> SufficientStatis
         scatter=a.scatter + b.scatter + a.family.outer(a.N * share, step),
         weight=a.weight + b.weight,
     )
+
+
+def about(statistics: SufficientStatistics, origins: Array) -> SufficientStatistics:
+    """Return the same statistics, taken about other ``origins`` (K, D)."""
+    step = statistics.origins - origins
+    if not step.any():
+        return statistics
+    family, N = statistics.family, statistics.N
+    d = statistics.sum_x / np.maximum(N, EMPTY)[:, None]
+    about_means = statistics.scatter - family.outer(N, d)
+    return replace(
+        statistics,
+        origins=origins,
+        sum_x=statistics.sum_x + N[:, None] * step,
+        scatter=about_means + family.outer(N, d + step),
+    )
+
+
+def implied(
+    parameters: Parameters, floor: Array, weight: float, frame: Frame
+) -> SufficientStatistics:
+    """Return the statistics of ``weight`` rows that an M-step leads from to ``parameters``.
+
+    Where EM has ended these are the statistics of all rows under ``parameters``. The log-likelihood
+    is not known from them.
+    """
+    family, N = parameters.family, weight * parameters.weights
+    above = family.add_floor(parameters.covariances, -floor)
+    # Covariances are scatters over a divisor, which those of ones tell.
+    scatter = above / family.covariances_of(np.ones_like(above), N, parameters.D)
+    sums = np.zeros_like(parameters.means)
+    return SufficientStatistics(frame, family, parameters.means, N, sums, scatter, weight, 0.0)
 
 
 def m_step(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from dask_gmm.engine.cluster import Workers
 from dask_gmm.engine.passes import Passes, one_blas_thread
 from dask_gmm.errors import ConfigurationError
 from dask_gmm.fit.compression import readings_for_fit
 from dask_gmm.run.clock import Clock
 from dask_gmm.run.config import Config
-from dask_gmm.run.job import plan_configured
+from dask_gmm.run.job import Job, plan_configured
 from dask_gmm.run.record import selection_of
-from dask_gmm.run.stages import fit_stage, select_stage, start_stage, survey_stage
+from dask_gmm.run.stages import Selected, fit_stage, select_stage, start_stage, survey_stage
 from dask_gmm.run.work import start_workers
 
 
@@ -33,18 +34,25 @@ def select_configured(config: Config, log_settings: dict[str, Any] | None = None
             "model.n_components and model.covariance_type name one candidate, so that there is "
             "nothing to choose from; give a list, such as --set model.n_components=[2,3,4]"
         )
-    job, clock = plan_configured(config), Clock()
+    job = plan_configured(config)
     with start_workers(config, log_settings) as workers:
         job.plan.on(workers.memory_limit, workers.threads).require_fit()
-        passes = Passes.over_source(job.source, job.plan.leaves, workers.scheduler)
-        with clock.step("survey"):
-            seen = survey_stage(config, job.source, job.plan, passes)
-        with clock.step("starts on the sample"):
-            started = start_stage(config, job.source, passes, seen)
-        with clock.step("EM and what it has led to"), one_blas_thread():
-            rows = readings_for_fit(seen, passes)
-            finishers = fit_stage(config, rows, seen, started, clock.reading)
-            selected = select_stage(config, rows, seen, finishers)
+        selected, n_passes = fit_candidates(job, workers)
     compared = selection_of(config, selected)
     assert compared is not None
-    return {**compared, "passes": passes.n_passes}
+    return {**compared, "passes": n_passes}
+
+
+def fit_candidates(job: Job, workers: Workers) -> tuple[Selected, int]:
+    """Survey, start, fit and choose; return what was found, and how often the data were read."""
+    config, clock = job.config, Clock()
+    passes = Passes.over_source(job.source, job.plan.leaves, workers.scheduler)
+    with clock.step("survey"):
+        seen = survey_stage(config, job.source, job.plan, passes)
+    with clock.step("starts on the sample"):
+        started = start_stage(config, job.source, passes, seen)
+    with clock.step("EM and what it has led to"), one_blas_thread():
+        rows = readings_for_fit(seen, passes)
+        finishers = fit_stage(config, rows, seen, started, clock.reading)
+        selected = select_stage(config, rows, seen, finishers)
+    return selected, passes.n_passes

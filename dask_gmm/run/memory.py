@@ -19,6 +19,7 @@ from dask_gmm.mixture.counting import counter_bytes
 from dask_gmm.mixture.counts import counted_bytes
 from dask_gmm.mixture.families import Family
 from dask_gmm.mixture.lookup import LARGEST_TABLE, finder_bytes, look_up_bytes
+from dask_gmm.mixture.second_draw import LARGEST_SHARE
 from dask_gmm.run.forms import forms
 from dask_gmm.run.quicklook import MAX_FEATURES, MAX_SIDE
 from dask_gmm.run.segment import ROWS
@@ -146,13 +147,28 @@ class Load:
 
     @property
     def _start(self) -> int:
-        """The sample as sent and as used; responsibilities as drawn, weighted, and worked on."""
-        return 3 * self._sample + 3 * 8 * self.sample_rows * self.n_components
+        """The sample as sent and as used; responsibilities as drawn, weighted, and worked on.
+
+        After a second draw there are twice as many rows.
+        """
+        alone = 3 * self._sample + 3 * 8 * self.sample_rows * self.n_components
+        return (1 + self._draws) * alone
+
+    @property
+    def _draws(self) -> bool:
+        """Whether EM's first reading may draw rows, too: see ``mixture.second_draw``."""
+        return self.sample_rows <= LARGEST_SHARE * self.n_rows
 
     @property
     def _e_step(self) -> int:
         work = (1 + self.read_ahead) * several_bytes(self.together, self.n_features)
-        return self._reading + work + (4 + 2 * self.read_ahead) * self._statistics
+        passing = self._reading + work + (4 + 2 * self.read_ahead) * self._statistics
+        if not self._draws:
+            return passing
+        # The rows drawn so far, merged, in order; row numbers; the mixture that is drawn by.
+        own = workspace_bytes(self.family, self.n_components, self.n_features)
+        drawing = (3 + self.read_ahead) * self._sample + (1 + self.read_ahead) * own
+        return passing + drawing + 8 * self.rows
 
     @property
     def _segmentation(self) -> int:
@@ -195,7 +211,7 @@ class Load:
         shown = min(self.n_features, MAX_FEATURES) * self.itemsize + 8
         picture = min(MAX_SIDE**2, self.n_rows) * shown if self.pictured else 0
         counts = (min(self.n_leaves, FAN_IN) + 2) * self.most_distinct * counted_bytes(self._width)
-        return max(samples + counts, statistics, picture)
+        return max(samples + counts, statistics + self._draws * samples, picture)
 
 
 def fits(load: Load, memory_limit: int | None) -> bool:

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import dask_gmm
-from dask_gmm.fit.candidates import heldout
+from dask_gmm.fit.candidates import Contender
 from dask_gmm.fit.loop import Solution
-from dask_gmm.fit.stopping import predicted_gain
 from dask_gmm.model_file import Model
 from dask_gmm.run.outputs import describe_outputs
 from dask_gmm.run.segment import Segmented
@@ -123,9 +122,10 @@ def history_of(found: Findings, seconds: Sequence[float | None]) -> list[dict[st
         for each in mine
         for i in range(each.fitted.solution.n_iter)
     ]
-    solution = found.solution
+    solution, joined = found.solution, found.selected.winner.joined
     lines += [
-        entry("full", winner.fitted.seed, solution, i, seconds[i]) for i in range(solution.n_iter)
+        entry("full", winner.fitted.seed, solution, i, seconds[joined + i])
+        for i in range(solution.n_iter)
     ]
     return lines
 
@@ -192,7 +192,7 @@ def _criteria(model: Model, segmented: Segmented) -> dict[str, float]:
 def _fit_summary(found: Findings) -> dict[str, Any]:
     """Return how the fit went: why it stopped, the starts, the readings of the data."""
     solution = found.solution
-    gain = None if solution.step_gain is None else predicted_gain(solution.step_gain)
+    gain = solution.remaining_gain
     return {
         "converged": solution.converged,
         "stopped_by": solution.stopped_by,
@@ -211,25 +211,30 @@ def _fit_summary(found: Findings) -> dict[str, Any]:
                 "n_iter": each.fitted.solution.n_iter,
                 "splits_and_merges": each.fitted.n_moves,
                 "status": each.fitted.solution.stopped_by,
-                "went_on": each in found.started.going_on,
+                "small_classes": each.n_small,
+                "went_on": each.n_small > 0 or each in found.started.going_on,
                 "chosen": each is found.selected.winner.contender,
             }
-            for each in found.started.fitted
+            for each in (*found.started.fitted, *_late(found))
         ],
     }
 
 
+def _late(found: Findings) -> list[Contender]:
+    """Return the starts with components for small classes, which joined on the way."""
+    return [each.contender for each in found.selected.finishers if each.joined]
+
+
 def _heldout(found: Findings) -> dict[str, float] | None:
-    """Return how much better the sample's own rows are explained by the fit to them than others."""
-    said = heldout(found.selected.winner, found.seen)
+    """Return how the winner does on rows that it has not seen."""
+    said = found.selected.heldout
     if said is None:
         return None
-    reach = 1.96 * said.error
     return {
-        "mean_log_likelihood_outside": said.outside,
+        "mean_log_likelihood": said.mean,
         "gap": said.gap,
-        "low": said.gap - reach,
-        "high": said.gap + reach,
+        "low": said.low,
+        "high": said.high,
     }
 
 
@@ -277,9 +282,10 @@ def _warnings(job: Job, found: Findings) -> list[str]:
         if word in state
     ]
     if solution.falls:
+        n = len(solution.falls)
         said.append(
-            f"The likelihood fell before iteration{'s' if len(solution.falls) > 1 else ''} "
-            f"{', '.join(map(str, solution.falls))}: the floor added to the variances allows it."
+            f"The likelihood fell in {n} of {solution.n_iter} iterations, by at most "
+            f"{solution.deepest_fall:.2g} nats per row: the floor added to the variances allows it."
         )
     if not solution.converged:
         key = "model.max_iter" if solution.n_iter == job.config.model.max_iter else "fit.max_passes"

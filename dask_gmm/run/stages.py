@@ -14,16 +14,10 @@ import numpy as np
 from dask_gmm.data.sinks import Sink
 from dask_gmm.data.sources import Source
 from dask_gmm.errors import ConfigurationError, InputDataError
-from dask_gmm.fit.candidates import (
-    Contender,
-    Finisher,
-    assess,
-    best_of_each_kind,
-    fit_starts,
-    going_on,
-    race,
-)
+from dask_gmm.fit.assessing import Heldout, assess, held_out
+from dask_gmm.fit.candidates import Contender, fit_starts, going_on
 from dask_gmm.fit.compression import CountedReadings
+from dask_gmm.fit.finishers import Finisher, best_of_each_kind, race
 from dask_gmm.fit.readings import Readings
 from dask_gmm.fit.sample import (
     StartPlan,
@@ -87,12 +81,15 @@ class Selected:
         The best of each kind as they compare; empty where there was one kind alone.
     choice : Choice or None
         Which of them is the winner, and remarks; None where there was one kind alone.
+    heldout : Heldout or None
+        How the winner does on rows that it has not seen.
     """
 
     winner: Finisher
     finishers: tuple[Finisher, ...]
     assessed: tuple[Assessed, ...] = ()
     choice: Choice | None = None
+    heldout: Heldout | None = None
 
 
 def survey_stage(config: Config, source: Source, plan: RunPlan, readings: Readings) -> Survey:
@@ -206,6 +203,7 @@ def fit_stage(
         readings,
         started.going_on,
         seen,
+        model.random_state,
         lambda plan: _stopping(config, seen, plan),
         max_iter=most,
         halving=config.fit.halving,
@@ -229,10 +227,12 @@ def select_stage(
     """Choose among the kinds by ``select.criterion``; where there are several, read once more."""
     best = best_of_each_kind(finishers)
     if len(best) == 1:
-        return Selected(best[0], finishers)
+        return Selected(best[0], finishers, heldout=held_out(readings, best[0], seen))
     assessed = assess(readings, best, seen)
     choice = choose(assessed, config.select.criterion)
-    return Selected(best[choice.best], finishers, tuple(assessed), choice)
+    winner = best[choice.best]
+    told = held_out(readings, winner, seen)
+    return Selected(winner, finishers, tuple(assessed), choice, told)
 
 
 def final_mixture(selected: Selected) -> tuple[Parameters, Sequence[int]]:

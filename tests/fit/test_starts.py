@@ -123,6 +123,22 @@ def test_integer_weights_fit_as_repeated_rows():
     assert weighted.lower_bound == pytest.approx(repeated.lower_bound, abs=1e-5)
 
 
+def test_a_collapsed_component_wins_nothing():
+    """Four rows in a plane have any likelihood; many rows of one value are what data look like."""
+    mixture = random_mixture("full", 2, 3, np.random.default_rng(0))
+    mixture = type(mixture).of("full", [0.96, 0.04], mixture.means, mixture.covariances)
+
+    def fitted(seed, likelihood, narrow, weight):
+        return FittedStart(seed, Solution(mixture, (likelihood,), True, "", narrow), weight=weight)
+
+    sound = fitted(2, -5.0, (), 100.0)
+    assert best_start([fitted(1, -1.0, (1,), 100.0), sound]) is sound
+    held_by_many = fitted(1, -1.0, (1,), 100_000.0)
+    assert best_start([held_by_many, fitted(2, -5.0, (), 100_000.0)]) is held_by_many
+    two = [fitted(1, -1.0, (0, 1), 200.0), fitted(2, -2.0, (1,), 200.0)]
+    assert best_start(two).seed == 1, "where all have collapsed, by likelihood"
+
+
 def test_among_equal_likelihoods_the_lowest_seed_wins():
     mixture = random_mixture("full", 1, 1, np.random.default_rng(0))
 
