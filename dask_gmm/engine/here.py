@@ -46,6 +46,10 @@ def _compute(work: Work, scheduler: Any, keep: Keep, moved: Callable[[], None]) 
     noted = set[int]()
 
     def note(key: Any, value: Any, *state: Any) -> None:
+        # Dask tells every callback of every computation; one that hangs takes its own never back.
+        name = str(key[0] if isinstance(key, tuple) else key)
+        if name != work.key and not name.startswith(f"{work.key}-"):
+            return
         moved()
         if key in index_of:
             noted.add(index_of[key])

@@ -37,13 +37,13 @@ def test_threads_that_stand_still_are_given_up_and_what_is_finished_is_kept(n_th
     began = time.monotonic()
     try:
         with thread_workers(n_threads) as workers:
-            hasty = passes(30, workers.scheduler, ledger=notes, patience=Patience(silence=2.0))
+            hasty = passes(30, workers.scheduler, ledger=notes, patience=Patience(silence=6.0))
             with pytest.raises(TemporaryFailureError) as raised:
                 hasty.write("hanging", hanging)
     finally:
         freed.set()
-    assert time.monotonic() - began < 60
-    assert "no part of the data was finished for 2 s" in str(raised.value)
+    assert time.monotonic() - began < 120
+    assert "no part of the data was finished for 6 s" in str(raised.value)
     assert "start the same command again: it goes on after the last finished part" in str(
         raised.value
     )
@@ -52,11 +52,11 @@ def test_threads_that_stand_still_are_given_up_and_what_is_finished_is_kept(n_th
 
 def test_slow_leaves_are_no_silence():
     def slow(blocks):
-        time.sleep(0.4)
+        time.sleep(0.8)
         return numbers(blocks)
 
     with thread_workers(1) as workers:
-        patient = passes(8, workers.scheduler, patience=Patience(silence=2.0))
+        patient = passes(8, workers.scheduler, patience=Patience(silence=5.0))
         assert patient.run("slow", slow) == sum(range(8))
 
 
