@@ -39,24 +39,29 @@ class Likeness:
     names : tuple of str or None
     dtype : numpy.dtype or None
         As stored, byte order aside.
+    scaling : tuple of (float, float) or None
+        Scale and offset of every feature.
     """
 
     where: str
     n_features: int
     names: tuple[str, ...] | None = None
     dtype: np.dtype[Any] | None = None
+    scaling: tuple[tuple[float, float], ...] | None = None
 
     @classmethod
     def of(cls, source: Source, where: str) -> Likeness:
         """Return what a source is like."""
         dtypes = {each.newbyteorder("=") for each in source.feature_dtypes}
         dtype = dtypes.pop() if len(dtypes) == 1 else source.dtype.newbyteorder("=")
-        return cls(where, source.n_features, source.feature_names, dtype)
+        scaling = None if source.geometry is None else source.geometry.scaling
+        scaling = scaling or ((1.0, 0.0),) * source.n_features
+        return cls(where, source.n_features, source.feature_names, dtype, scaling)
 
-    def and_of(self, other: Likeness) -> Likeness:
-        """Return what both ask for, where one does."""
-        names, dtype = self.names or other.names, self.dtype or other.dtype
-        return replace(self, where=other.where, names=names, dtype=dtype)
+    @property
+    def dtype_name(self) -> str | None:
+        """NumPy's name of the type."""
+        return None if self.dtype is None else self.dtype.name
 
     def misfit(self, other: Likeness) -> str | None:
         """Say what is another in ``other``, as a whole sentence; None where it is like this."""
@@ -66,19 +71,24 @@ class Likeness:
                 "inputs of one model need the same: leave it out, or set source.columns"
             )
         if self.names and other.names and self.names != other.names:
-            same = sorted(self.names) == sorted(other.names)
+            wanted = ", ".join(self.names)
+            if sorted(self.names) == sorted(other.names):
+                remedy = f"the same in another order: set source.columns: [{wanted}]"
+            else:
+                remedy = "leave it out, or choose features that all have by source.columns"
             return (
-                f"has the features {', '.join(other.names)}, but {self.where} has "
-                f"{', '.join(self.names)}"
-                + (": the same in another order" if same else "")
-                + f"; choose them by name: source.columns: [{', '.join(self.names)}]"
-                * same
-                + "; leave it out, or choose features that all have by source.columns" * (not same)
+                f"has the features {', '.join(other.names)}, but {self.where} has {wanted}; "
+                f"{remedy}"
             )
         if self.dtype is not None and other.dtype != self.dtype:
             return (
                 f"holds {other.dtype}, but {self.where} holds {self.dtype}; values of different "
                 "types are seldom in the same units: convert it, or leave it out"
+            )
+        if self.scaling is not None and other.scaling != self.scaling:
+            return (
+                f"has other scales and offsets of its features than {self.where}, so that stored "
+                "values mean something else: convert it, or leave it out"
             )
         return None
 
@@ -120,7 +130,7 @@ def _expanded(place: str, kind: Kind, options: SourceOptions) -> list[str] | Non
         return _folder(Path(place), kind)
     if _GLOB.search(place) is None or Path(place).exists():
         return None
-    found = glob.glob(place, recursive=True)
+    found = glob.glob(place, recursive=True)  # noqa: PTH207  Path's takes no absolute pattern
     if not found:
         raise InputDataError(f"{place}: matches no file; correct the glob")
     return sorted(map(os.path.normpath, found), key=_parts)
@@ -179,27 +189,34 @@ def open_inputs(
     """
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         opened = list(pool.map(lambda place: _opened(kind, options, place), places))
+    likes = [] if like is None else [_where_possible(like, opened)]
     members, names, unopened = list[Source](), list[str](), list[Unopened]()
-    wanted, tolerant = like, like is not None
     for place, name, source in zip(places, unique_names(places, kind), opened, strict=True):
-        if isinstance(source, DaskGmmError):
-            if not tolerant or isinstance(source, ConfigurationError):
-                raise source
-            unopened.append(Unopened(place, str(source)))
+        fault = source if isinstance(source, DaskGmmError) else _misfit(likes, source, place)
+        if isinstance(source, DaskGmmError) or fault is not None:
+            if like is None and fault is not None:
+                raise fault
+            unopened.append(Unopened(place, str(fault)))
             continue
-        its = Likeness.of(source, place)
-        misfit = None if wanted is None else wanted.misfit(its)
-        if misfit is None:
-            members.append(source)
-            names.append(name)
-            wanted = its if wanted is None else wanted if len(members) > 1 else wanted.and_of(its)
-        elif tolerant:
-            unopened.append(Unopened(place, f"{place}: {misfit}"))
-        else:
-            raise InputDataError(f"{place}: {misfit}")
+        likes += [] if members else [Likeness.of(source, place)]
+        members.append(source)
+        names.append(name)
     if not members:
-        raise InputDataError(unopened[0].reason)
+        first = opened[0]
+        raise first if isinstance(first, DaskGmmError) else InputDataError(unopened[0].reason)
     return SeveralSource.of(members, names, unopened)
+
+
+def _misfit(likes: Sequence[Likeness], source: Source, place: str) -> InputDataError | None:
+    its = Likeness.of(source, place)
+    found = next((why for each in likes if (why := each.misfit(its)) is not None), None)
+    return None if found is None else InputDataError(f"{place}: {found}")
+
+
+def _where_possible(like: Likeness, opened: Sequence[Source | DaskGmmError]) -> Likeness:
+    """Ask for the type that a model was made of where some input has it, else for none."""
+    found = {Likeness.of(each, "").dtype for each in opened if not isinstance(each, DaskGmmError)}
+    return like if like.dtype in found else replace(like, dtype=None)
 
 
 def _opened(kind: Kind, options: SourceOptions, place: str) -> Source | DaskGmmError:
@@ -232,9 +249,11 @@ def unique_names(places: Sequence[str], kind: Kind) -> list[str]:
     stems = [_as_name(stem_of(place, kind)) for place in places]
     if _different(stems):
         return stems
-    shared = os.path.commonprefix([_parts(place)[:-1] for place in places])
+    folders = [_parts(place)[:-1] for place in places]
+    different = (len(set(level)) > 1 for level in zip(*folders, strict=False))
+    shared = next((i for i, differs in enumerate(different) if differs), min(map(len, folders)))
     longer = [
-        _as_name("-".join([*_parts(place)[len(shared) : -1], stem]))
+        _as_name("-".join([*_parts(place)[shared:-1], stem]))
         for place, stem in zip(places, stems, strict=True)
     ]
     return longer if _different(longer) else list(_numbered(longer))
@@ -247,7 +266,7 @@ def _numbered(names: Sequence[str]) -> Iterator[str]:
 
 def _as_name(text: str) -> str:
     """Return a text as a name of a file that is not hidden, and that no terminal obeys."""
-    name = "".join(c if c.isprintable() and c not in '/\\:' else "_" for c in text)
+    name = "".join(c if c.isprintable() and c not in "/\\:" else "_" for c in text)
     return f"_{name[1:]}" if name.startswith(".") else name
 
 

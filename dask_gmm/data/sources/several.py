@@ -202,6 +202,16 @@ class SeveralSource:
         return self.members[0].feature_dtypes
 
     @property
+    def feature_steps(self) -> tuple[float, ...]:
+        """(D,), of the values that `read` returns; 0: none."""
+        return self.members[0].feature_steps
+
+    @property
+    def geometry(self) -> None:
+        """None: every input has its own."""
+        return None
+
+    @property
     def beside_bytes(self) -> int:
         """The most that reading a cell of any input takes beyond its rows."""
         return max(member.beside_bytes for member in self.members)
@@ -226,9 +236,7 @@ class SeveralSource:
     def _own(self, number: int, cells: Sequence[int]) -> range:
         """Return those of consecutive cells that an input holds, as it numbers them itself."""
         own = self.grid.cells_of(number)
-        return range(
-            max(cells[0], own.start) - own.start, min(cells[-1] + 1, own.stop) - own.start
-        )
+        return range(max(cells[0], own.start) - own.start, min(cells[-1] + 1, own.stop) - own.start)
 
     def where(self, first: int, last: int | None = None) -> str:
         """Name a cell, or a run of them, as their inputs do."""
