@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
+import tifffile
 import zarr
+from PIL import Image
 
 from dask_gmm import GaussianMixture
 from dask_gmm.run import work
@@ -173,6 +176,35 @@ def test_an_input_that_vanishes_after_the_fit_is_named_and_the_others_finish(
     assert code == 0, err
     assert batch.manifest()["status"] == "done"
     assert np.load(batch.run_dir / "labels/b.npy").shape == SHAPES["b"]
+
+
+def test_a_folder_of_pictures_gets_a_picture_of_labels_for_each(batch, dask_gmm):
+    folder = batch.path / "pictures"
+    folder.mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(image(batch, name)).save(folder / f"{name}.png")
+    outputs = {
+        "labels": {"path": "maps"},
+        "probabilities": {"path": "p", "dtype": "uint8", "top": 2},
+        **dict.fromkeys(("uncertainty", "log_density")),
+    }
+    config = batch.config(source={"kind": "image", "path": "pictures"}, outputs=outputs)
+    code, _, err = dask_gmm("run", config)
+    assert code == 0, err
+    model = GaussianMixture.load(batch.run_dir)
+    for name in ("a", "b"):
+        with Image.open(batch.run_dir / f"maps/{name}.png") as picture:
+            labels = np.asarray(picture)
+        rows = pd.DataFrame(rows_of(batch, [name]), columns=batch.manifest()["feature_names"])
+        np.testing.assert_array_equal(labels.ravel(), model.predict(rows) + 1)
+        whose = tifffile.imread(batch.run_dir / f"p-labels/{name}.tif")
+        assert labels.size * 2 == whose.size
+    assert sorted(path.name for path in (batch.run_dir / "p").iterdir()) == ["a.tif", "b.tif"]
+    assert dask_gmm("verify", batch.run_dir)[0] == 0
+    Image.fromarray(np.full((9, 9), 40_000, "u2")).save(folder / "deep.png")
+    code, _, err = dask_gmm("plan", config)
+    assert code == 3
+    assert f"error: {folder}/deep.png: has 1 features, but {folder}/a.png has 3" in err
 
 
 def test_a_store_s_glob_is_many_inputs(s3, batch, dask_gmm):
