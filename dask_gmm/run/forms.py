@@ -128,19 +128,20 @@ def forms_of(config: Config, K: int) -> dict[str, Form]:
     return forms(K, top=config.outputs.top, quantised=config.outputs.quantised)
 
 
-def check_outputs(config: Config, K: int) -> None:
+def check_outputs(config: Config) -> None:
     """Refuse more probabilities than classes, and columns that would stand in a table twice.
 
     Raises
     ------
     ConfigurationError
     """
-    outputs, form = config.outputs, forms_of(config, K)
-    if outputs.top is not None and outputs.top > K:
+    outputs, sizes = config.outputs, [K for _, K in config.model.kinds]
+    if outputs.top is not None and outputs.top > min(sizes):
         raise ConfigurationError(
-            f"outputs.probabilities.top: found {outputs.top}, but there are {K} classes; allowed "
-            f"1 to {K}, or null for all"
+            f"outputs.probabilities.top: found {outputs.top}, but there are {min(sizes)} classes; "
+            f"allowed 1 to {min(sizes)}, or null for all"
         )
+    form = forms_of(config, max(sizes))
     taken = {column for name in config.written() for column in form[name].columns}
     clash = [name for name in outputs.keep if name in taken or outputs.keep.count(name) > 1]
     if clash:

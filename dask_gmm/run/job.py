@@ -206,7 +206,7 @@ def open_configured(config: Config, given: Given | None = None) -> tuple[Source,
     Of many inputs to which a given model is applied, those that it does not fit or that cannot be
     opened are left out and named.
     """
-    check_outputs(config, min(K for _, K in config.model.kinds))
+    check_outputs(config)
     where = config.source
     mask = None if where.mask is None else MaskOptions(where.mask.path, where.mask.keep)
     source = open_source(

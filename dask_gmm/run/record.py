@@ -98,14 +98,14 @@ def heading(job: Job, segmented: Segmented, clock: Clock) -> dict[str, Any]:
 
 def model_of(job: Job, found: Findings) -> Model:
     """Return the model that is saved."""
-    config, segmented = job.config, found.segmented
+    config = job.config
     known = {
         "name": config.name,
         "converged": found.solution.converged,
         "n_iter": found.solution.n_iter,
         "standardize": config.standardize,
-        "lower_bound": segmented.log_likelihood / segmented.weight,
-        "weight": segmented.weight,
+        "lower_bound": found.segmented.total.log_likelihood / found.segmented.total.weight,
+        "weight": found.segmented.total.weight,
         "input_fingerprint": job.plan.manifest.fingerprint,
         "dtype": Likeness.of(job.source, "").dtype_name,
         "version": dask_gmm.__version__,
@@ -189,7 +189,8 @@ def _model_summary(job: Job, found: Findings) -> dict[str, Any]:
 
 def _criteria(model: Model, segmented: Segmented) -> dict[str, float | None]:
     """Return mean log-likelihood, AIC, BIC and ICL of a mixture on all of the data."""
-    total, n = segmented.log_likelihood, segmented.weight
+    counted = segmented.total
+    total, n = counted.log_likelihood, counted.weight
     if not n:  # a model may be applied to what is masked throughout
         return dict.fromkeys(("mean_log_likelihood", "aic", "bic", "icl"))
     bic = -2.0 * total + model.n_parameters * float(np.log(n))
@@ -197,7 +198,7 @@ def _criteria(model: Model, segmented: Segmented) -> dict[str, float | None]:
         "mean_log_likelihood": total / n,
         "aic": -2.0 * total + 2.0 * model.n_parameters,
         "bic": bic,
-        "icl": bic + 2.0 * segmented.entropy,
+        "icl": bic + 2.0 * counted.entropy,
     }
 
 

@@ -61,18 +61,24 @@ class Counted:
         Rows per label; label 0 are those that do not take part.
     nodata, invalid : int
         How many of those hold a value that stands for no data, or NaN or infinity.
+    log_likelihood : float
+        Sum of weight times log-density, in nats, in original units.
+    entropy : float
+        Sum of weight times the entropy of the responsibilities, in nats.
+    weight : float
+        Sum of the weights of the rows that take part.
     """
 
     class_rows: npt.NDArray[np.int64]
     nodata: int = 0
     invalid: int = 0
+    log_likelihood: float = 0.0
+    entropy: float = 0.0
+    weight: float = 0.0
 
     def __add__(self, other: Counted) -> Counted:
-        return Counted(
-            self.class_rows + other.class_rows,
-            self.nodata + other.nodata,
-            self.invalid + other.invalid,
-        )
+        names = ("class_rows", "nodata", "invalid", "log_likelihood", "entropy", "weight")
+        return Counted(*(getattr(self, name) + getattr(other, name) for name in names))
 
     def to_json(self) -> dict[str, int]:
         """Return the counts as the manifest has them."""
@@ -94,12 +100,6 @@ class Segmented:
     ----------
     inputs : mapping of int to Counted
         By the number of the input.
-    log_likelihood : float
-        Sum of weight times log-density, in nats, in original units.
-    entropy : float
-        Sum of weight times the entropy of the responsibilities, in nats.
-    weight : float
-        Sum of the weights of the rows that take part.
     checksums : tuple of (int, mapping of str to str)
         Per cell, the checksum of what was written of each output.
     pieces : tuple of Piece
@@ -109,9 +109,6 @@ class Segmented:
     """
 
     inputs: Mapping[int, Counted] = field(default_factory=dict)
-    log_likelihood: float = 0.0
-    entropy: float = 0.0
-    weight: float = 0.0
     checksums: tuple[tuple[int, Mapping[str, str]], ...] = ()
     pieces: tuple[Piece, ...] = field(default=(), repr=False)
     failures: Mapping[int, str] = field(default_factory=dict)
@@ -122,9 +119,6 @@ class Segmented:
             inputs[number] = inputs[number] + counted if number in inputs else counted
         return Segmented(
             inputs,
-            self.log_likelihood + other.log_likelihood,
-            self.entropy + other.entropy,
-            self.weight + other.weight,
             self.checksums + other.checksums,
             self.pieces + other.pieces,
             {**other.failures, **self.failures},
@@ -215,9 +209,14 @@ def _predicted(
     if not valid.all():
         for name, values in given.items():
             values[~valid] = job.forms[name].masked
-    class_rows = np.bincount(labels, minlength=kernel.K + 1)
-    counted = {number: Counted(class_rows, invalid=_n_invalid(rows, valid))}
-    return Segmented(counted, float(log_likelihood), float(entropy), float(w.sum())), given
+    counted = Counted(
+        np.bincount(labels, minlength=kernel.K + 1),
+        invalid=_n_invalid(rows, valid),
+        log_likelihood=float(log_likelihood),
+        entropy=float(entropy),
+        weight=float(w.sum()),
+    )
+    return Segmented({number: counted}), given
 
 
 def _most_probable(

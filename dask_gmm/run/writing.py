@@ -118,10 +118,7 @@ def _outputs(job: Job, folder: Path, checkpoint: Checkpoint, K: int) -> Mapping[
 
 
 def _without_failed(job: Job, segmented: Segmented) -> Segmented:
-    """Name the inputs that could not be read, and forget what was written of them before.
-
-    Their sums stay in likelihood and entropy: no more than a few rows of many, and said.
-    """
+    """Name the inputs that could not be read, and forget what was written of them before."""
     for number in sorted(segmented.failures):
         log.error("%s; this input has no result", segmented.failures[number])
     if len(segmented.failures) == len(members_of(job.source)):

@@ -114,8 +114,8 @@ def find_inputs(kind: Kind, options: SourceOptions) -> list[str] | None:
             place = located(each, options.directory)
             several = _expanded(place, kind, options)
             found += [place] if several is None else several
-    twice = next((place for place in found if found.count(place) > 1), None)
-    if twice is not None:
+    if len(set(found)) < len(found):
+        twice = next(place for place in found if found.count(place) > 1)
         raise ConfigurationError(
             f"source.path: {twice} is named twice, its rows would count twice; name it once"
         )
