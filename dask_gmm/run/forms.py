@@ -115,6 +115,9 @@ SUFFIX = {
     "geotiff": ".tif",
     "image": ".tif",
     "image/labels": ".png",
+    "nifti": ".nii.gz",
+    "netcdf": ".nc",
+    "ome-zarr": ".zarr",
 }
 
 
