@@ -82,7 +82,7 @@ class Model:
         """
         from safetensors.numpy import save
 
-        target = _tensor_path(path)
+        target = model_path(path)
         document = self.document()
         arrays = {name: np.array(getattr(self.parameters, name)) for name in _TENSORS}
         head = {k: v for k, v in document.items() if k not in _READABLE}
@@ -105,7 +105,7 @@ class Model:
         InputDataError
             If there is no such file, or it is no valid model; the text says what is wrong.
         """
-        target = _tensor_path(path)
+        target = model_path(path)
         try:
             content = target.read_bytes()
         except OSError as error:
@@ -186,7 +186,8 @@ def _float64(entry: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.frombuffer(entry["data"], dtype="<f8").reshape(entry["shape"])
 
 
-def _tensor_path(path: str | os.PathLike[str]) -> Path:
+def model_path(path: str | os.PathLike[str]) -> Path:
+    """Return the file that holds a model: it may be named without its suffix, or by its folder."""
     target = Path(path)
     if target.is_dir():
         return target / "model.safetensors"

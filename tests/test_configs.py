@@ -75,6 +75,11 @@ def stack(path):
     return math.prod(SHAPE_OF_STACK)
 
 
+def photographs(path):
+    """Write zeros in the shapes of scikit-learn's two photographs."""
+    return picture(427, 640)(path / "china.zarr") + picture(427, 640)(path / "flower.zarr")
+
+
 #: What a configuration reads: called with its path, each returns the number of rows.
 INPUTS = {
     "blue-marble": picture(2700, 5400),
@@ -85,6 +90,8 @@ INPUTS = {
     "mri": volume(301, 370, 316),
     "ocean": ocean,
     "microscopy": stack,
+    "photographs": photographs,
+    "nightly": picture(300, 400),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,15 @@ import pytest
 import zarr
 from PIL import Image
 
-from pipelines import cluster_table, demo, ingest, segment, select_components
+from pipelines import (
+    cluster_table,
+    demo,
+    ingest,
+    nightly,
+    photographs,
+    segment,
+    select_components,
+)
 
 CONFIG = """
 version: 1
@@ -153,3 +162,51 @@ def test_components_are_chosen_and_the_winner_runs(folder, capsys):
     assert manifest["selection"] is None
     assert select_components.main(["toy.yaml"]) == 2
     assert "nothing to choose from" in capsys.readouterr().err
+
+
+def test_two_photographs_get_one_model_and_a_map_each(folder, capsys):
+    config = Path(segment.__file__).parents[1] / "configs/photographs.yaml"
+    text = config.read_text().replace("n_components: 8", "n_components: 3, n_init: 1, max_iter: 3")
+    text = text.replace("{kind: local, n_workers: 2, memory_limit: 2GiB}", "{kind: threads}")
+    (folder / "photographs.yaml").write_text(text)
+    assert photographs.main(["photographs.yaml"]) == 0
+    said = capsys.readouterr().out
+    assert "china: 273,280 of 273,280 pixels used" in said
+    manifest = json.loads((folder / "runs/photographs/manifest.json").read_text())
+    green = [each["mean"][1] for each in manifest["classes"]]
+    assert green == sorted(green)
+    for name in ("china", "flower"):
+        labels = zarr.open_array(folder / f"runs/photographs/labels/{name}.zarr", mode="r")[...]
+        best = folder / f"runs/photographs/probabilities-labels/{name}.zarr"
+        np.testing.assert_array_equal(zarr.open_array(best, mode="r")[..., 0], labels)
+        assert labels.shape == (427, 640)
+        assert set(np.unique(labels)) <= {1, 2, 3}
+    assert photographs.main([]) == 2
+
+
+def test_a_refit_keeps_the_labels_of_the_night_before(folder, capsys):
+    config = Path(segment.__file__).parents[1] / "configs/nightly.yaml"
+    quick = ["model={n_components: 2, n_init: 1}", "cluster={kind: threads, n_workers: 1}"]
+    quick += ["source.path=data/toy.zarr"]
+    assert ingest.main(["data", "toy.png"]) == 0
+    assert nightly.main([str(config), *quick, "run_dir=runs/nightly/first"]) == 0
+    assert "by weight" in capsys.readouterr().out
+    # Most of the picture turns bright: by weight alone the labels would change places.
+    pixels = np.asarray(Image.open("toy.png")).copy()
+    pixels[:, 10:25] += 150
+    Image.fromarray(pixels).save("toy.png")
+    (folder / "data/toy.zarr").rename(folder / "data/old.zarr")
+    assert ingest.main(["data", "toy.png"]) == 0
+    assert nightly.main([str(config), *quick]) == 0
+    found = re.findall(r"class (\d): was (\d), overlap ([\d.]+)", capsys.readouterr().out)
+    assert [each[:2] for each in found] == [("1", "1"), ("2", "2")]
+    assert all(float(overlap) > 0.9 for _, _, overlap in found)
+    (today,) = (folder / "runs/nightly").glob("2*")
+    first = json.loads((folder / "runs/nightly/first/manifest.json").read_text())
+    second = json.loads((today / "manifest.json").read_text())
+    pairs = zip(first["classes"], second["classes"], strict=True)
+    for before, after in pairs:
+        np.testing.assert_allclose(before["mean"], after["mean"], atol=5)
+    assert second["alignment"]["model"] == str(folder / "runs/nightly/first")
+    assert nightly.main([str(config), *quick]) == 0
+    assert nightly.main([]) == 2

@@ -51,6 +51,9 @@ class Cells(Protocol):
     def row_index(self, cell: int) -> npt.NDArray[np.uint64]:
         """Return the global number (n,) of every row of a cell, in the cell's own order."""
 
+    def position(self, row: int) -> tuple[int, ...]:
+        """Return where a row, given by its global number, lies along the leading axes."""
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -112,6 +115,10 @@ class Grid:
         position = np.unravel_index(row, self.shape)
         along = tuple(int(i) // c for i, c in zip(position, self.chunks, strict=True))
         return int(np.ravel_multi_index(along, self.counts))
+
+    def position(self, row: int) -> tuple[int, ...]:
+        """Return where a row, given by its global number, lies along the leading axes."""
+        return tuple(int(i) for i in np.unravel_index(row, self.shape))
 
     def coordinates(self, cell: int) -> tuple[int, ...]:
         """Return the position of a cell along every axis.
@@ -243,6 +250,10 @@ class RowGroups:
         (rows,) = self.region(cell)
         return np.arange(rows.start, rows.stop, dtype=np.uint64)
 
+    def position(self, row: int) -> tuple[int, ...]:
+        """Return a row's number as its place along the one axis."""
+        return (row,)
+
     def _position(self, cell: int) -> int:
         if not self.first <= cell < self.first + len(self):
             raise IndexError(f"cell {cell} is not among {len(self)} cells from {self.first}")
@@ -264,9 +275,12 @@ class Block:
         NaN and infinity are not looked for here, the kernel does that.
     n_nodata : int
         How many of the rows that are not valid hold a value that stands for no data.
+    failure : str, optional
+        Why the cell could not be read, where that is no error; there are no rows then.
     """
 
     values: npt.NDArray[Any]
     weights: npt.NDArray[Any] | None = None
     valid: npt.NDArray[np.bool_] | None = None
     n_nodata: int = 0
+    failure: str | None = None

@@ -165,6 +165,24 @@ class TableManifest(InputManifest):
         return self.kept_bytes
 
 
+@dataclass(frozen=True, kw_only=True)
+class SeveralManifest(InputManifest):
+    """Many inputs that are read as one.
+
+    Parameters
+    ----------
+    members : tuple of InputManifest
+        Of each of them, in order.
+    """
+
+    members: tuple[InputManifest, ...]
+
+    @property
+    def copied(self) -> bool:
+        """Whether that is so for any of them."""
+        return any(member.copied for member in self.members)
+
+
 def fingerprint(documents: Mapping[str, bytes], objects: Mapping[str, StoredObject]) -> str:
     """Return the SHA-256 of an input's metadata documents and of (key, size, mtime) of its chunks.
 

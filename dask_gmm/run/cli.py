@@ -117,17 +117,76 @@ def run(
     from dask_gmm.run.job import run_configured
     from dask_gmm.run.summary import SummaryConsole, print_summary, summary_json
 
-    outcome = run_configured(loaded, _command(config, directory, overrides))
+    outcome = run_configured(loaded, _command("run", (str(config),), directory, overrides))
     with printing():
         if as_json:
             click.echo(json.dumps(summary_json(outcome)))
         else:
             print_summary(outcome, SummaryConsole())
+    outcome.require_every_input()
     fit = outcome.manifest["fit"]
     if require_convergence and not fit["converged"]:
         raise NotConvergedError(
             f"EM did not converge: {fit['stopped_by']}; raise model.max_iter, or loosen model.tol"
         )
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@click.option(
+    "--set",
+    "overrides",
+    metavar="KEY.PATH=VALUE",
+    multiple=True,
+    help="Put a value over the configuration's. May be repeated.",
+)
+@click.option(
+    "-C",
+    "directory",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="What MODEL, inputs and relative paths in the configuration are relative to.",
+)
+@click.option("--run-dir", metavar="DIR", help="Where results go; needed with inputs.")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1, required=True, metavar="CONFIG|INPUT...")
+@_log_option
+def predict(
+    model: Path,
+    inputs: tuple[str, ...],
+    run_dir: str | None,
+    directory: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    log_format: str,
+) -> None:
+    """Apply MODEL, a run directory or a model's file, to what CONFIG reads; fit nothing.
+
+    In the place of CONFIG (.yaml) inputs may stand: paths, globs, URLs, which are read as the run
+    in MODEL has read its own, and give the same outputs. An input of many that fails is named, and
+    the others finish.
+    """
+    from dask_gmm.run.logs import start_logging
+
+    start_logging(log_format)
+    from dask_gmm.run.predicting import predict_configured
+    from dask_gmm.run.summary import SummaryConsole, print_summary, summary_json
+
+    shown = _command("predict", (str(model), *inputs), directory, overrides)
+    outcome = predict_configured(
+        model,
+        inputs,
+        run_dir=run_dir,
+        directory=directory,
+        overrides=overrides,
+        command=shown if run_dir is None else f"{shown} {shlex.join(['--run-dir', run_dir])}",
+    )
+    with printing():
+        if as_json:
+            click.echo(json.dumps(summary_json(outcome)))
+        else:
+            print_summary(outcome, SummaryConsole())
+    outcome.require_every_input()
 
 
 @cli.command()
@@ -259,9 +318,11 @@ def verify(run_dir: Path, directory: Path | None, log_format: str) -> None:
             click.echo(line)
 
 
-def _command(config: Path, directory: Path | None, overrides: tuple[str, ...]) -> str:
+def _command(
+    verb: str, arguments: tuple[str, ...], directory: Path | None, overrides: tuple[str, ...]
+) -> str:
     """Return the command line as it may be shown and stored."""
-    shown = ["dask-gmm", "run", str(config)]
+    shown = ["dask-gmm", verb, *arguments]
     if directory is not None:
         shown += ["-C", str(directory)]
     for text in overrides:

@@ -12,22 +12,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 import dask_gmm
 from dask_gmm.data.manifest import InputManifest
 from dask_gmm.data.sources import MaskOptions, Source, open_source
+from dask_gmm.data.sources.opening import Likeness
+from dask_gmm.errors import InputDataError
 from dask_gmm.run import logs
 from dask_gmm.run.clock import Clock
 from dask_gmm.run.config import Config
 from dask_gmm.run.directory import CHECKPOINT, RunDirectory, disk_errors
-from dask_gmm.run.forms import check_columns, check_shapes
+from dask_gmm.run.forms import check_outputs, check_shapes
 from dask_gmm.run.standing import goes_on, stands_by_configuration, stands_by_data
 from dask_gmm.run.unfinished import write_identity
 
 if TYPE_CHECKING:
+    from dask_gmm.model_file import Model
+    from dask_gmm.run.numbering import Numbering
     from dask_gmm.run.plan import RunPlan
 
 log = logging.getLogger(__name__)
 
+#: Types that a model may say it was fitted to.
+DTYPES = tuple(np.dtype(code).name for code in "?bhilqBHILQefd")
 #: What a finished run holds besides its outputs and its manifest.
 FILES = (
     "config.yaml",
@@ -41,6 +49,31 @@ FILES = (
 
 
 @dataclass(frozen=True)
+class Given:
+    """A model that is there, to be applied.
+
+    Attributes
+    ----------
+    model : Model
+    path : str
+        Where it lies, as it was named.
+    checksum : str
+        Of its file.
+    """
+
+    model: Model
+    path: str
+    checksum: str
+
+    @property
+    def likeness(self) -> Likeness:
+        """What inputs must be like."""
+        known = self.model.information.get("dtype")
+        dtype = np.dtype(known) if known in DTYPES else None
+        return Likeness(self.path, self.model.parameters.D, self.model.feature_names, dtype)
+
+
+@dataclass(frozen=True)
 class Job:
     """What is to be done, all of it known before a row is read.
 
@@ -50,11 +83,17 @@ class Job:
     source : Source
     plan : RunPlan
         With the input's manifest.
+    numbering : Numbering
+        How classes get their labels.
+    given : Given or None
+        The model that is to be applied; None: one is fitted.
     """
 
     config: Config
     source: Source
     plan: RunPlan
+    numbering: Numbering
+    given: Given | None = None
 
     @property
     def run_id(self) -> str:
@@ -79,6 +118,22 @@ class Outcome:
     manifest: dict[str, Any]
     skipped: bool
 
+    def require_every_input(self) -> None:
+        """Raise where some of many inputs have no result; the others have theirs.
+
+        Raises
+        ------
+        InputDataError
+        """
+        inputs = self.manifest["inputs"]
+        failed = [each for each in inputs if each.get("failure") is not None]
+        if failed:
+            named = "\n".join(each["failure"] for each in failed)
+            raise InputDataError(
+                f"{len(failed):,} of {len(inputs):,} inputs have no result; all others are in "
+                f"{self.run_dir}\n{named}"
+            )
+
 
 def plan_configured(config: Config) -> Job:
     """Open the configuration's source and work out the run's numbers; only metadata are read.
@@ -88,10 +143,12 @@ def plan_configured(config: Config) -> Job:
     ConfigurationError, InputDataError
         If the source cannot be used as it is configured.
     """
-    return _planned(config, *_opened(config))
+    return _planned(config, *open_configured(config))
 
 
-def run_configured(config: Config, command: str | None = None) -> Outcome:
+def run_configured(
+    config: Config, command: str | None = None, given: Given | None = None
+) -> Outcome:
     """Carry out a configuration, or what an earlier process has left to do of it.
 
     Parameters
@@ -99,27 +156,29 @@ def run_configured(config: Config, command: str | None = None) -> Outcome:
     config : Config
     command : str, optional
         What starts this run, to be told to whoever asks how an interrupted one goes on.
+    given : Given, optional
+        A model to be applied in the place of one that is fitted.
 
     Raises
     ------
     DaskGmmError
         With the exit code that the command line ends with.
     """
-    clock = Clock()
+    clock, config = Clock(), config if given is not None else with_models(config)
     directory = RunDirectory(config.paths(clock.started.astimezone()).run_dir)
     finished = directory.manifest()
     stands = finished is not None and stands_by_configuration(finished, config, directory)
     if finished is not None and stands:
         return _nothing_to_do(directory, finished)
     with clock.step("look at the input"):
-        source, manifest = _opened(config)
+        source, manifest = open_configured(config, given)
         logs.name_run(run_id(config, manifest))
     if finished is not None and stands is None:
         if stands_by_data(finished, manifest, directory):
             return _nothing_to_do(directory, finished)
         log.info("%s: something is missing of the finished run; it runs again", directory.path)
     with clock.step("plan"):
-        job = _planned(config, source, manifest)
+        job = _planned(config, source, manifest, given)
         job.plan.require_fit()
     with directory.locked():
         return Outcome(directory.path, _worked(job, directory, clock, command), skipped=False)
@@ -131,8 +190,23 @@ def run_id(config: Config, manifest: InputManifest) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _opened(config: Config) -> tuple[Source, InputManifest]:
-    check_columns(config.outputs, max(K for _, K in config.model.kinds))
+def with_models(config: Config) -> Config:
+    """Return a configuration that knows the content of the models that it names."""
+    reference = config.classes.reference
+    if reference is None:
+        return config
+    from dask_gmm.run.numbering import located_model, model_checksum
+
+    return config.knowing({"align_to": model_checksum(located_model(config, reference))})
+
+
+def open_configured(config: Config, given: Given | None = None) -> tuple[Source, InputManifest]:
+    """Open what a configuration reads, and describe it; only metadata are read.
+
+    Of many inputs to which a given model is applied, those that it does not fit or that cannot be
+    opened are left out and named.
+    """
+    check_outputs(config)
     where = config.source
     mask = None if where.mask is None else MaskOptions(where.mask.path, where.mask.keep)
     source = open_source(
@@ -148,15 +222,23 @@ def _opened(config: Config) -> tuple[Source, InputManifest]:
         nodata=where.nodata,
         storage_options=where.storage_options,
         directory=config.directory,
+        like=None if given is None else given.likeness,
     )
     check_shapes(config, source)
     return source, source.manifest()
 
 
-def _planned(config: Config, source: Source, manifest: InputManifest) -> Job:
+def _planned(
+    config: Config, source: Source, manifest: InputManifest, given: Given | None = None
+) -> Job:
+    from dask_gmm.run.numbering import Numbering, require_features
     from dask_gmm.run.plan import plan_run
 
-    return Job(config, source, plan_run(config, source, manifest))
+    plan = plan_run(config, source, manifest)
+    if given is None:
+        return Job(config, source, plan, Numbering.configured(config, source))
+    require_features(given.model, source, given.path)
+    return Job(config, source, plan, Numbering(), given)
 
 
 def _nothing_to_do(directory: RunDirectory, finished: dict[str, Any]) -> Outcome:
@@ -168,7 +250,7 @@ def _nothing_to_do(directory: RunDirectory, finished: dict[str, Any]) -> Outcome
 def _worked(job: Job, directory: RunDirectory, clock: Clock, command: str | None) -> dict[str, Any]:
     """Do the work, or what is left of it, in a directory that is held; return the manifest."""
     # Outputs of a table may share a path.
-    paths = dict.fromkeys(output.path for output in job.config.outputs.written().values())
+    paths = dict.fromkeys(output.path for output in job.config.written().values())
     names = (*paths, *FILES)
     if directory.complete_run_id() == job.run_id:
         log.info("%s: all was written earlier, and is moved to its place", directory.path)

@@ -20,7 +20,7 @@ from dask_gmm.mixture.counts import counted_bytes
 from dask_gmm.mixture.families import Family
 from dask_gmm.mixture.lookup import LARGEST_TABLE, finder_bytes, look_up_bytes
 from dask_gmm.mixture.second_draw import LARGEST_SHARE
-from dask_gmm.run.forms import forms
+from dask_gmm.run.forms import Form, forms
 from dask_gmm.run.quicklook import MAX_FEATURES, MAX_SIDE
 from dask_gmm.run.segment import ROWS
 
@@ -63,6 +63,10 @@ class Load:
         Family and K of every mixture that may share a reading.
     outputs : tuple of str
         By name, those that are written.
+    top : int or None
+        Probabilities of a row that are written; None: all.
+    quantised : bool
+        Whether they are bytes.
     threads : int
         Tasks at a time in one worker.
     beside_bytes : int
@@ -92,6 +96,8 @@ class Load:
     beside_bytes: int = 0
     most_distinct: int = 0
     usable: float = USABLE
+    top: int | None = None
+    quantised: bool = False
 
     @property
     def worker_bytes(self) -> int:
@@ -175,9 +181,12 @@ class Load:
         """Results of a cell, one of them encoded; the cell, and what its heap kept; buffers."""
         K = self.n_components
         shown = ("labels", "uncertainty") if self.pictured else ()
-        held = _row_bytes({*self.outputs, *shown}, K)
-        encoded = 2 * max((sum(_row_bytes({name}, K)) for name in self.outputs), default=0)
-        slices = 3 * sum(_row_bytes(forms(K), K)) * min(ROWS, self.rows)
+        held = self._row_bytes({*self.outputs, *shown})
+        encoded = 2 * max((sum(self._row_bytes({name})) for name in self.outputs), default=0)
+        # Of a slice all is said in full; to choose the best, copies of it are put in order.
+        said = {name: form for name, form in forms(K).items() if name != "top_labels"}
+        ordered = 0 if self.top is None else 16 * K
+        slices = (3 * sum(_bytes(form) for form in said.values()) + ordered) * min(ROWS, self.rows)
         results = self.rows * (sum(held) + encoded)
         cells = self._cell + min(self._reading - self._cell, 3 * KEPT)
         if self.read_ahead:
@@ -199,8 +208,13 @@ class Load:
         """Some results as they were left, arranged and encoded; what is carried, and decoded."""
         if self.joined_bytes is None:
             return 0
-        held = min(self.rows, JOINED_ROWS) * sum(_row_bytes(self.outputs, self.n_components))
+        held = min(self.rows, JOINED_ROWS) * sum(self._row_bytes(self.outputs))
         return 4 * held + 2 * self.joined_bytes
+
+    def _row_bytes(self, names: Iterable[str]) -> list[int]:
+        """Return what a row of these outputs takes."""
+        form = forms(self.n_components, top=self.top, quantised=self.quantised)
+        return [_bytes(form[name]) for name in names]
 
     @property
     def _waiting(self) -> int:
@@ -219,8 +233,6 @@ def fits(load: Load, memory_limit: int | None) -> bool:
     return memory_limit is None or load.worker_bytes <= load.usable * memory_limit
 
 
-def _row_bytes(names: Iterable[str], K: int) -> list[int]:
-    form = forms(K)
-    return [
-        int(np.prod(form[name].trailing)) * np.dtype(form[name].dtype).itemsize for name in names
-    ]
+def _bytes(form: Form) -> int:
+    """Return what a row of an output takes."""
+    return int(np.prod(form.trailing)) * np.dtype(form.dtype).itemsize

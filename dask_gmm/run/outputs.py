@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dask_gmm.data.grid import Cells, Grid
-from dask_gmm.data.sinks import Sink, Unfinished
+from dask_gmm.data.grid import Grid
+from dask_gmm.data.sinks import RECORD, Sink, Unfinished
+from dask_gmm.data.sinks.several import SeveralSink
 from dask_gmm.data.sources import Source
+from dask_gmm.data.sources.several import SeveralSource
 from dask_gmm.engine.passes import Passes
 from dask_gmm.errors import ConfigurationError, RunFailedError
 from dask_gmm.run.config import Config
 from dask_gmm.run.config.sections import Output
 from dask_gmm.run.directory import remove
-from dask_gmm.run.forms import Form, forms
+from dask_gmm.run.forms import Form, forms_of, suffix_of
 from dask_gmm.run.segment import Segmented
+
+if TYPE_CHECKING:
+    from dask_gmm.run.job import Job
 
 
 def create_sinks(
@@ -34,17 +41,46 @@ def create_sinks(
     dict of str to Sink
         By the outputs' names, in the contract's order.
     """
-    written = config.outputs.written()
+    written = config.written()
     together = dict[tuple[str, str], list[str]]()
     for name, output in written.items():
-        together.setdefault((config.output_kind(name), output.path), []).append(name)
-    sinks = dict[str, Sink]()
+        together.setdefault((output.kind, output.path), []).append(name)
+    sinks, form, keep = dict[str, Sink](), forms_of(config, K), config.outputs.keep
     for (kind, path), names in together.items():
-        own = {name: forms(K)[name] for name in names}
+        own = {name: form[name] for name in names}
         if not again:
             remove(folder / path)
-        sinks |= _CREATE[kind](folder / path, own, source, config.outputs.keep, again)
+        if isinstance(source, SeveralSource):
+            sinks |= _several(kind, folder / path, own, source, keep, again)
+        else:
+            sinks |= _CREATE[kind](folder / path, own, source, keep, again)
     return {name: sinks[name] for name in written}
+
+
+def _several(
+    kind: str,
+    path: Path,
+    own: Mapping[str, Form],
+    source: SeveralSource,
+    keep: Sequence[str],
+    again: bool,
+) -> Mapping[str, Sink]:
+    """Create outputs of many inputs: in the folder ``path``, those of every input by its name."""
+    suffix = suffix_of(kind, next(iter(own)))
+    members = [
+        _CREATE[kind](path / f"{name}{suffix}", own, member, keep, again)
+        for name, member in zip(source.names, source.members, strict=True)
+    ]
+    return {name: SeveralSink(tuple(each[name] for each in members), source.grid) for name in own}
+
+
+def leave_out(sinks: Mapping[str, Sink], numbers: Collection[int]) -> Mapping[str, Sink]:
+    """Return the outputs without those of some of many inputs."""
+    left_out = frozenset(numbers)
+    return {
+        name: replace(sink, left_out=left_out) if isinstance(sink, SeveralSink) else sink
+        for name, sink in sinks.items()
+    }
 
 
 def _zarr_sinks(
@@ -57,7 +93,13 @@ def _zarr_sinks(
         raise ConfigurationError(f"{path}: a table's results are no Zarr array; allowed: parquet")
     return {
         name: ZarrSink.create(
-            path, grid, form.trailing, form.dtype, form.masked, {"dask_gmm": name}, again=again
+            path,
+            grid,
+            form.trailing,
+            form.dtype,
+            form.masked,
+            {"dask_gmm": name, **form.attributes},
+            again=again,
         )
         for name, form in own.items()
     }
@@ -184,6 +226,9 @@ def _grid(path: Path, source: Source) -> Grid:
     return grid
 
 
+#: From a kind of output to what creates sinks of it: called with the path, the forms of the outputs
+#: that lie there by name, the source (of many inputs each one, in a call of its own), the columns
+#: to be carried through, and whether they were created before.
 _CREATE: dict[str, Callable[..., Mapping[str, Sink]]] = {
     "zarr": _zarr_sinks,
     "npy": _npy_sinks,
@@ -212,15 +257,23 @@ def require_complete(sinks: Mapping[str, Sink]) -> None:
             )
 
 
-def sweep_outputs(folder: Path, config: Config) -> None:
-    """Remove what killed processes have left of chunks that they were writing; no worker is alive.
+def sweep_outputs(folder: Path, job: Job, failures: Collection[int]) -> None:
+    """Remove what is no result; no worker is alive.
 
     A chunk is written beside its place and renamed, so that no reader takes a half for a whole; but
-    the half stays.
+    the half of a killed process stays. Of many inputs that failed there may be parts.
     """
-    for name, output in config.outputs.written().items():
-        if config.output_kind(name) in ("zarr", "ome-zarr"):
-            for half in (folder / output.path).rglob("*.partial"):
+    for name, output in job.config.written().items():
+        path, source = folder / output.path, job.source
+        if isinstance(source, SeveralSource):
+            for number in failures:
+                result = f"{source.names[number]}{suffix_of(output.kind, name)}"
+                for each in (path / result, *path.glob(f"{escape(result)}.*")):
+                    remove(each)
+            for record in path.glob(f"*{RECORD}"):
+                record.unlink()
+        if output.kind in ("zarr", "ome-zarr"):
+            for half in path.rglob("*.partial"):
                 half.unlink()
 
 
@@ -250,23 +303,51 @@ def journal_of(segmented: Segmented) -> Iterator[dict[str, Any]]:
 
 
 def describe_outputs(
-    written: Mapping[str, Output], grid: Cells, K: int, segmented: Segmented
+    config: Config, source: Source, K: int, segmented: Segmented
 ) -> dict[str, dict[str, Any]]:
     """Return what the manifest says of every output, checksum included.
 
-    The checksum is the SHA-256 of the cells' checksums in the cells' order.
+    The checksum is the SHA-256 of the cells' checksums in the cells' order. Of many inputs every
+    one has its file, with the number of its first cell among all.
     """
-    by_cell = sorted(segmented.checksums, key=lambda each: each[0])
-    form = forms(K)
-    return {
-        name: {
-            "path": output.path,
-            "dtype": np.dtype(form[name].dtype).name,
-            "shape": [*grid.shape, *form[name].trailing],
-            "cells": len(by_cell),
-            "checksum": hashlib.sha256(
-                "".join(sums[name] for _, sums in by_cell).encode()
-            ).hexdigest(),
+    by_cell = dict(sorted(segmented.checksums, key=lambda each: each[0]))
+    found = dict[str, dict[str, Any]]()
+    for name, output in config.written().items():
+        form = forms_of(config, K)[name]
+        found[name] = {"path": output.path, "dtype": np.dtype(form.dtype).name}
+        if form.scale is not None:
+            found[name] |= {"scale": form.scale, "masked": form.masked}
+        own = [sums[name] for sums in by_cell.values()]
+        if isinstance(source, SeveralSource):
+            found[name]["files"] = list(_files(name, output, form, source, by_cell))
+        else:
+            found[name]["shape"] = [*source.grid.shape, *form.trailing]
+        found[name] |= {"cells": len(own), "checksum": _together(own)}
+    return found
+
+
+def _files(
+    name: str,
+    output: Output,
+    form: Form,
+    source: SeveralSource,
+    by_cell: Mapping[int, Mapping[str, str]],
+) -> Iterator[dict[str, Any]]:
+    """Yield what the manifest says of the files that an output of many inputs consists of."""
+    for number, (input_name, member) in enumerate(zip(source.names, source.members, strict=True)):
+        cells = source.grid.cells_of(number)
+        if cells[0] not in by_cell:
+            continue
+        own = [by_cell[cell][name] for cell in cells]
+        yield {
+            "input": input_name,
+            "path": f"{output.path}/{input_name}{suffix_of(output.kind, name)}",
+            "shape": [*member.grid.shape, *form.trailing],
+            "first_cell": cells[0],
+            "cells": len(own),
+            "checksum": _together(own),
         }
-        for name, output in written.items()
-    }
+
+
+def _together(checksums: Iterable[str]) -> str:
+    return hashlib.sha256("".join(checksums).encode()).hexdigest()

@@ -12,6 +12,7 @@ import numpy as np
 from dask_gmm.data.manifest import InputManifest
 from dask_gmm.data.sinks import JOINED_KINDS
 from dask_gmm.data.sources import Source
+from dask_gmm.data.sources.several import members_of
 from dask_gmm.engine.leaves import cut_leaves
 from dask_gmm.errors import ConfigurationError
 from dask_gmm.mixture.families import Family, family
@@ -155,13 +156,15 @@ def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan
         row_bytes=manifest.row_bytes,
         copied=manifest.copied,
         joined_bytes=_joined_bytes(config, manifest),
-        pictured=len(grid.shape) > 1,
+        pictured=len(members_of(source)[0].grid.shape) > 1,
         n_leaves=len(leaves),
         sample_rows=_sample_rows(config, kinds, D, grid.n_rows_total),
         family=kind,
         n_components=K,
         together=kinds * config.model.n_init,
-        outputs=tuple(config.outputs.written()),
+        outputs=tuple(config.written()),
+        top=config.outputs.top,
+        quantised=config.outputs.quantised,
         threads=cluster.tasks_per_worker,
         beside_bytes=source.beside_bytes,
         usable=USABLE if cluster.kind == "local" else USABLE_ELSEWHERE,

@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import dask_gmm
+from dask_gmm.data.sources.opening import Likeness
 from dask_gmm.fit.candidates import Contender
 from dask_gmm.fit.loop import Solution
+from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.model_file import Model
+from dask_gmm.run.numbering import of_alignment
 from dask_gmm.run.outputs import describe_outputs
+from dask_gmm.run.record_inputs import has_failures, of_many_inputs, shown_inputs
 from dask_gmm.run.segment import Segmented
-from dask_gmm.run.stages import class_status
+from dask_gmm.run.standing import INCOMPLETE
 
 if TYPE_CHECKING:
     from dask_gmm.run.clock import Clock
@@ -48,24 +52,11 @@ _PACKAGES = (
 
 def manifest_of(job: Job, found: Findings, clock: Clock) -> dict[str, Any]:
     """Return the manifest of a run that has come to ``found``, with the timings so far."""
-    config, plan, seen, K = job.config, job.plan, found.seen, found.mixture.K
-    names = job.source.feature_names
-    written = config.outputs.written()
+    plan, seen, K = job.plan, found.seen, found.mixture.K
     return {
-        "format": "dask-gmm run manifest",
-        "format_version": 1,
-        "name": config.name,
-        "run_id": job.run_id,
-        "version": dask_gmm.__version__,
-        "status": "done",
-        "started": clock.started.isoformat(timespec="milliseconds"),
-        "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "configuration_hash": config.hash(),
-        "configuration": config.redacted(),
-        "inputs": [_shown_input(job)],
-        "feature_names": None if names is None else list(names),
-        "cluster": config.redacted()["cluster"],
-        "environment": environment(),
+        **heading(job, found.segmented, clock),
+        "inputs": shown_inputs(job, found.segmented),
+        "applied": None,
         "rows": {
             "total": seen.n_rows,
             "masked": seen.n_rows - seen.n_used,
@@ -75,26 +66,48 @@ def manifest_of(job: Job, found: Findings, clock: Clock) -> dict[str, Any]:
         },
         "model": _model_summary(job, found),
         "classes": _classes(found),
+        "alignment": job.numbering.alignment(found.mixture),
         "fit": _fit_summary(found)
         | {"leaves": len(plan.leaves), "sample_rows": len(seen.sample.rows)},
         "selection": selection_of(job.config, found.selected),
-        "outputs": describe_outputs(written, job.source.grid, K, found.segmented),
+        "outputs": describe_outputs(job.config, job.source, K, found.segmented),
         "warnings": _warnings(job, found),
         "timings": list(clock.timings),
     }
 
 
+def heading(job: Job, segmented: Segmented, clock: Clock) -> dict[str, Any]:
+    """Return what manifests begin with: which run this is, and what it was made with."""
+    config, names = job.config, job.source.feature_names
+    return {
+        "format": "dask-gmm run manifest",
+        "format_version": 1,
+        "name": config.name,
+        "run_id": job.run_id,
+        "version": dask_gmm.__version__,
+        "status": INCOMPLETE if has_failures(job, segmented) else "done",
+        "started": clock.started.isoformat(timespec="milliseconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "configuration_hash": config.hash(),
+        "configuration": config.redacted(),
+        "feature_names": None if names is None else list(names),
+        "cluster": config.redacted()["cluster"],
+        "environment": environment(),
+    }
+
+
 def model_of(job: Job, found: Findings) -> Model:
     """Return the model that is saved."""
-    config, segmented = job.config, found.segmented
+    config = job.config
     known = {
         "name": config.name,
         "converged": found.solution.converged,
         "n_iter": found.solution.n_iter,
         "standardize": config.standardize,
-        "lower_bound": segmented.log_likelihood / segmented.weight,
-        "weight": segmented.weight,
+        "lower_bound": found.segmented.total.log_likelihood / found.segmented.total.weight,
+        "weight": found.segmented.total.weight,
         "input_fingerprint": job.plan.manifest.fingerprint,
+        "dtype": Likeness.of(job.source, "").dtype_name,
         "version": dask_gmm.__version__,
     }
     covariance_type = found.selected.winner.contender.plan.covariance_type
@@ -130,62 +143,62 @@ def history_of(found: Findings, seconds: Sequence[float | None]) -> list[dict[st
     return lines
 
 
-def _shown_input(job: Job) -> dict[str, Any]:
-    """Return the input's manifest; what came from the environment as the ``${NAME}`` written."""
-    shown = job.plan.manifest.to_json()
-    if job.source.geometry is not None:
-        shown["geometry"] = job.source.geometry.to_json()
-    written = job.config.redacted()["source"]
-    found = job.config.source.model_dump(mode="json")
-    for key in ("path", "variable", "weights"):
-        if written[key] != found[key]:
-            shown[key] = written[key]
-    if found["mask"] is not None and written["mask"] != found["mask"]:
-        shown["mask"] = written["mask"]["path"]
-    return shown
-
-
-def _classes(found: Findings) -> list[dict[str, Any]]:
+def class_table(mixture: Parameters, segmented: Segmented) -> list[dict[str, Any]]:
     """Return the table of classes, label 1 first."""
-    mixture = found.mixture
-    deviations = np.sqrt(mixture.variances)
-    status = class_status(found.selected)
+    deviations, rows = np.sqrt(mixture.variances), segmented.total.class_rows
     return [
         {
             "label": k + 1,
             "weight": float(mixture.weights[k]),
             "mean": mixture.means[k].tolist(),
             "std": deviations[k].tolist(),
-            "rows": int(found.segmented.class_rows[k + 1]),
-            "at_floor": k + 1 in found.narrow,
-            "status": status[k],
+            "rows": int(rows[k + 1]),
+            "at_floor": False,
+            "status": "",
         }
         for k in range(mixture.K)
     ]
 
 
-def _model_summary(job: Job, found: Findings) -> dict[str, Any]:
-    model = model_of(job, found)
+def _classes(found: Findings) -> list[dict[str, Any]]:
+    """Return the table of classes, with what the fit has found of each."""
+    table = class_table(found.mixture, found.segmented)
+    for each, status in zip(table, found.status, strict=True):
+        each |= {"at_floor": each["label"] in found.narrow, "status": status}
+    return table
+
+
+def described(model: Model, segmented: Segmented) -> dict[str, Any]:
+    """Return what a model is, and how it explains the data."""
     return {
         "n_components": model.parameters.K,
         "covariance_type": model.covariance_type,
         "n_features": model.parameters.D,
         "n_parameters": model.n_parameters,
-        **_criteria(model, found.segmented),
+        **_criteria(model, segmented),
+    }
+
+
+def _model_summary(job: Job, found: Findings) -> dict[str, Any]:
+    return {
+        **described(model_of(job, found), found.segmented),
         "standardize": job.config.standardize,
         "reg_covar": found.started.reg_covar.tolist(),
     }
 
 
-def _criteria(model: Model, segmented: Segmented) -> dict[str, float]:
-    """Return mean log-likelihood, AIC, BIC and ICL of the final mixture on all of the data."""
-    total, n = segmented.log_likelihood, segmented.weight
+def _criteria(model: Model, segmented: Segmented) -> dict[str, float | None]:
+    """Return mean log-likelihood, AIC, BIC and ICL of a mixture on all of the data."""
+    counted = segmented.total
+    total, n = counted.log_likelihood, counted.weight
+    if not n:  # a model may be applied to what is masked throughout
+        return dict.fromkeys(("mean_log_likelihood", "aic", "bic", "icl"))
     bic = -2.0 * total + model.n_parameters * float(np.log(n))
     return {
         "mean_log_likelihood": total / n,
         "aic": -2.0 * total + 2.0 * model.n_parameters,
         "bic": bic,
-        "icl": bic + 2.0 * segmented.entropy,
+        "icl": bic + 2.0 * counted.entropy,
     }
 
 
@@ -274,10 +287,9 @@ def _warnings(job: Job, found: Findings) -> list[str]:
             "repeated value and the floor, not a spread of data, and likelihood, AIC and BIC "
             "measure the floor with it."
         )
-    status = class_status(found.selected)
     said += [
         f"Class {label}: {said_of}."
-        for label, state in enumerate(status, start=1)
+        for label, state in enumerate(found.status, start=1)
         for word, said_of in _STATES.items()
         if word in state
     ]
@@ -297,6 +309,8 @@ def _warnings(job: Job, found: Findings) -> list[str]:
             f"{seen.n_invalid:,} of {seen.n_rows:,} rows hold NaN or infinity and were masked."
         )
     names = job.source.feature_names or [str(i + 1) for i in range(job.source.n_features)]
+    said += of_many_inputs(job, found.segmented)
+    said += of_alignment(job.numbering.alignment(found.mixture))
     moments = seen.moments
     constant = [n for n, a, b in zip(names, moments.low, moments.high, strict=True) if a == b]
     if constant:

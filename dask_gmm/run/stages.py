@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dask_gmm.data.sinks import Sink
 from dask_gmm.data.sources import Source
 from dask_gmm.errors import ConfigurationError, InputDataError
 from dask_gmm.fit.assessing import Heldout, assess, held_out
@@ -28,13 +27,12 @@ from dask_gmm.fit.stopping import Negligible, StoppingRule, Tolerance
 from dask_gmm.mixture.arrays import Array
 from dask_gmm.mixture.families import family
 from dask_gmm.mixture.frame import Frame
-from dask_gmm.mixture.lookup import LookUp
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.survey import Survey, SurveyPlan, survey
 from dask_gmm.run.config import Config
 from dask_gmm.run.config.sections import FEWEST_PASSES
+from dask_gmm.run.numbering import Numbering
 from dask_gmm.run.plan import RunPlan
-from dask_gmm.run.quicklook import QuicklookPlan
 from dask_gmm.run.segment import Segmentation, Segmented, segment
 
 log = logging.getLogger(__name__)
@@ -137,7 +135,7 @@ def survey_stage(config: Config, source: Source, plan: RunPlan, readings: Readin
 
 def _where_invalid(source: Source, plan: RunPlan, seen: Survey) -> str:
     row = seen.first_invalid or 0
-    position = tuple(int(i) for i in np.unravel_index(row, source.grid.shape))
+    position = source.grid.position(row)
     return (
         f"{plan.manifest.path}: {seen.n_invalid:,} of {seen.n_rows:,} rows hold NaN, infinity or "
         f"absurdly large values, the first at {position} in "
@@ -235,28 +233,21 @@ def select_stage(
     return Selected(winner, finishers, tuple(assessed), choice, told)
 
 
-def final_mixture(selected: Selected) -> tuple[Parameters, Sequence[int]]:
-    """Return the mixture in original units and in label order, and which labels are narrow."""
+def final_mixture(
+    selected: Selected,
+    numbering: Numbering = Numbering(),  # noqa: B008  it is frozen
+) -> tuple[Parameters, Sequence[int], tuple[str, ...]]:
+    """Return the mixture in original units and label order, which labels are narrow, and status.
+
+    The status of a class, label 1 first, is what was done about it.
+    """
     solution = selected.winner.solution
     mixture = solution.parameters.outside(selected.winner.contender.plan.frame)
-    order = mixture.label_order()
+    order = numbering.order(mixture)
     narrow = [int(np.flatnonzero(order == k)[0]) + 1 for k in solution.narrow]
-    return mixture.reordered(order), sorted(narrow)
+    return mixture.reordered(order), sorted(narrow), tuple(solution.status[k] for k in order)
 
 
-def class_status(selected: Selected) -> tuple[str, ...]:
-    """Return what was done about each class, label 1 first."""
-    solution, frame = selected.winner.solution, selected.winner.contender.plan.frame
-    order = solution.parameters.outside(frame).label_order()
-    return tuple(solution.status[k] for k in order)
-
-
-def segment_stage(
-    readings: Readings,
-    mixture: Parameters,
-    sinks: Mapping[str, Sink],
-    quicklook: QuicklookPlan | None,
-    look_up: LookUp | None = None,
-) -> Segmented:
+def segment_stage(readings: Readings, plan: Segmentation) -> Segmented:
     """Read everything once more: label, count and write every cell."""
-    return readings.write("segment", segment, Segmentation(mixture, sinks, quicklook, look_up))
+    return readings.write("segment", segment, plan)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dask_gmm.data.manifest import InputManifest
+from dask_gmm.data.sources.several import manifests_of
 from dask_gmm.errors import ConfigurationError, InputDataError
 from dask_gmm.run.config import Config
 from dask_gmm.run.directory import RunDirectory
@@ -14,6 +15,8 @@ from dask_gmm.run.unfinished import FORMAT_VERSION, progress, read_identity
 
 log = logging.getLogger(__name__)
 
+#: Status of a run some of whose many inputs have no result.
+INCOMPLETE = "incomplete"
 #: Keys that say where and how, not what: a result does not depend on them.
 _WITHOUT_EFFECT = ("name", "run_dir", "if_exists", "cluster")
 
@@ -40,7 +43,7 @@ def stands_by_configuration(
     if config.if_exists == "overwrite":
         return False
     if config.if_exists == "skip":
-        return True
+        return not is_incomplete(finished)
     if config.if_exists == "error":
         raise ConfigurationError(
             f"{directory.path}: a finished run exists; set if_exists: skip, resume or overwrite, "
@@ -56,6 +59,11 @@ def stands_by_configuration(
     return None
 
 
+def is_incomplete(finished: dict[str, Any]) -> bool:
+    """Tell whether some of many inputs had no result: the same command tries again."""
+    return finished.get("status") == INCOMPLETE
+
+
 def stands_by_data(
     finished: dict[str, Any], manifest: InputManifest, directory: RunDirectory
 ) -> bool:
@@ -66,9 +74,11 @@ def stands_by_data(
     InputDataError
         If the data have changed since.
     """
+    if is_incomplete(finished):
+        return False
     inputs = finished.get("inputs")
     before = [each.get("fingerprint") for each in (inputs if isinstance(inputs, list) else [])]
-    if before != [manifest.fingerprint]:
+    if before != [each.fingerprint for each in manifests_of(manifest)]:
         raise InputDataError(
             f"{manifest.path}: the data have changed since {directory.path} was finished; set "
             "if_exists: overwrite to run again, or choose another run_dir"

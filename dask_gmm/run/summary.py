@@ -45,7 +45,7 @@ def print_summary(outcome: Outcome, console: Console) -> None:
         f"{rows['used']:,} of {rows['total']:,} rows in {model['n_features']} features, "
         f"{model['n_components']} {model['covariance_type']} components, "
         f"{fit['passes']['total']} readings of the data",
-        f"{state}: {fit['stopped_by']}",
+        fit["stopped_by"] if manifest.get("applied") else f"{state}: {fit['stopped_by']}",
     ]
     counted = fit.get("compression") or {}  # an earlier version's manifest has none
     if counted.get("used"):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dask_gmm.data.sinks import Sink
 from dask_gmm.engine.cluster import Workers, local_workers, thread_workers
 from dask_gmm.engine.dask_log import with_dask
 from dask_gmm.engine.passes import Passes
@@ -20,6 +19,7 @@ from dask_gmm.fit.compression import readings_for_fit, repeats_enough
 from dask_gmm.fit.loop import Solution
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.survey import Survey
+from dask_gmm.model_file import Model
 from dask_gmm.run import record
 from dask_gmm.run.checkpoint import Checkpoint
 from dask_gmm.run.clock import Clock
@@ -28,25 +28,19 @@ from dask_gmm.run.config import Config
 from dask_gmm.run.config.yaml_writer import to_yaml
 from dask_gmm.run.directory import CHECKPOINT, RunDirectory, disk_errors
 from dask_gmm.run.job import FILES, Job
-from dask_gmm.run.outputs import (
-    create_sinks,
-    finish_outputs,
-    journal_of,
-    require_complete,
-    sweep_outputs,
-)
-from dask_gmm.run.quicklook import Quicklook, QuicklookPlan
+from dask_gmm.run.outputs import journal_of, sweep_outputs
+from dask_gmm.run.predicting import Applied, apply
 from dask_gmm.run.segment import Segmented
 from dask_gmm.run.stages import (
     Selected,
     Started,
     final_mixture,
     fit_stage,
-    segment_stage,
     select_stage,
     start_stage,
     survey_stage,
 )
+from dask_gmm.run.writing import Written, segment_and_write
 
 
 @dataclass(frozen=True)
@@ -62,13 +56,14 @@ class Findings:
         The solution in original units and label order.
     narrow : sequence of int
         Labels as narrow as their floor.
-    segmented : Segmented
+    status : tuple of str
+        What was done about each class, label 1 first.
+    written : Written
+        What came of the segmentation.
     passes : mapping of str to int
         Readings of all of the data, by stage.
     compression : mapping
         Whether distinct rows took the place of all rows, and how many there are.
-    quicklook : Quicklook or None
-        The report's picture.
     """
 
     seen: Survey
@@ -76,10 +71,27 @@ class Findings:
     selected: Selected
     mixture: Parameters
     narrow: Sequence[int]
-    segmented: Segmented
+    status: tuple[str, ...]
+    written: Written
     passes: dict[str, int]
     compression: dict[str, Any]
-    quicklook: Quicklook | None
+
+    @property
+    def segmented(self) -> Segmented:
+        """What the segmentation has counted."""
+        return self.written.segmented
+
+    def model(self, job: Job) -> Model:
+        """Return the model that is saved."""
+        return record.model_of(job, self)
+
+    def history(self, clock: Clock) -> list[dict[str, Any]]:
+        """Return an entry per evaluation."""
+        return record.history_of(self, clock.readings)
+
+    def manifest(self, job: Job, clock: Clock) -> dict[str, Any]:
+        """Return the manifest, with the timings so far."""
+        return record.manifest_of(job, self, clock)
 
     @property
     def solution(self) -> Solution:
@@ -111,16 +123,20 @@ def carry_out(
         with clock.step("start workers"):
             workers = stack.enter_context(start_workers(job.config, log_settings))
         job.plan.on(workers.memory_limit, workers.threads).require_fit()
-        found = go_through_stages(job, folder, clock, checkpoint, workers)
+        found: Findings | Applied
+        if job.given is None:
+            found = go_through_stages(job, folder, clock, checkpoint, workers)
+        else:
+            found = apply(job, job.given, folder, clock, checkpoint, workers)
         with clock.step("stop workers"):
             stack.close()
     with clock.step("write model and report"):
         _write(job, found, clock, folder)
         with disk_errors(folder):
-            sweep_outputs(folder, job.config)
-            checkpoint.write_journal(journal_of(found.segmented))
+            sweep_outputs(folder, job, found.written.segmented.failures.keys())
+            checkpoint.write_journal(journal_of(found.written.segmented))
         RunDirectory.flush()
-    return record.manifest_of(job, found, clock) | {"files": file_checksums(folder, job.config)}
+    return found.manifest(job, clock) | {"files": file_checksums(folder, job.config)}
 
 
 def start_workers(
@@ -156,43 +172,19 @@ def go_through_stages(
         n_em = passes.n_passes - n_survey
         selected = select_stage(config, rows, seen, finishers)
     n_select = passes.n_passes - n_survey - n_em
-    mixture, narrow = final_mixture(selected)
-    look = QuicklookPlan.for_shape(source.grid.shape, source.n_features)
-    with clock.step("segment and write"), disk_errors(folder):
-        sinks = _outputs(job, folder, checkpoint, mixture.K)
-        table = look_up(seen, mixture, sinks)
-        segmented = segment_stage(passes, mixture, sinks, look, table)
-        require_complete(sinks)
-        finish_outputs(sinks, passes)
-    picture = None
-    if look is not None:
-        picture = look.assemble(segmented.pieces).upright(source.geometry)
-    n_predict = passes.n_passes - n_survey - n_em - n_select
-    counted = {"survey": n_survey, "em": n_em, "select": n_select, "predict": n_predict}
-    compression = compression_of(seen, plan.compression, by_look_up=table is not None)
-    return Findings(
-        seen, started, selected, mixture, narrow, segmented, counted, compression, picture
-    )
-
-
-def _outputs(job: Job, folder: Path, checkpoint: Checkpoint, K: int) -> Mapping[str, Sink]:
-    """Create the outputs, or go on with those that an earlier process has created."""
-    created = checkpoint.call("outputs", 0)
-    again = created.result is not None
-    sinks = create_sinks(folder, job.config, job.source, K, again=again)
-    if again:
-        lost = {cell for sink in sinks.values() for cell in sink.missing_cells()}
-        leaves = enumerate(job.plan.leaves)
-        checkpoint.forget_parts("segment", [i for i, cells in leaves if not lost.isdisjoint(cells)])
-    else:
-        created.finish(value=True)
-    return sinks
+    mixture, narrow, status = final_mixture(selected, job.numbering)
+    with clock.step("segment and write"):
+        written = segment_and_write(
+            job, folder, checkpoint, workers, mixture, lambda sinks: look_up(seen, mixture, sinks)
+        )
+    counted = {"survey": n_survey, "em": n_em, "select": n_select, "predict": 1}
+    compression = compression_of(seen, plan.compression, by_look_up=written.by_look_up)
+    return Findings(seen, started, selected, mixture, narrow, status, written, counted, compression)
 
 
 def file_checksums(folder: Path, config: Config) -> dict[str, str]:
     """Return the SHA-256 of every file of a run, by path, but not of arrays of checked chunks."""
-    written = config.outputs.written()
-    whole = [each.path for name, each in written.items() if config.output_kind(name) != "zarr"]
+    whole = [each.path for each in config.written().values() if each.kind != "zarr"]
     tops = [folder / name for name in {*FILES, *whole} - {CHECKPOINT}]
     paths = [path for top in tops for path in (top, *top.rglob("*")) if path.is_file()]
     found = {}
@@ -203,22 +195,21 @@ def file_checksums(folder: Path, config: Config) -> dict[str, str]:
     return found
 
 
-def _write(job: Job, found: Findings, clock: Clock, folder: Path) -> None:
+def _write(job: Job, found: Findings | Applied, clock: Clock, folder: Path) -> None:
     from dask_gmm.run.report import render_report
     from dask_gmm.run.report.figures import write_figures
 
     model_file = folder / "model.safetensors"
     with disk_errors(model_file):
-        record.model_of(job, found).save(model_file)
-    history = record.history_of(found, clock.readings)
-    manifest = record.manifest_of(job, found, clock)
+        found.model(job).save(model_file)
+    history, manifest = found.history(clock), found.manifest(job, clock)
     texts = {
         "config.yaml": to_yaml(job.config.redacted()),
         "history.jsonl": "".join(json.dumps(each, allow_nan=False) + "\n" for each in history),
-        "report.html": render_report(manifest, history, found.quicklook),
+        "report.html": render_report(manifest, history, found.written.quicklook),
     }
     for name, text in texts.items():
         with disk_errors(folder / name):
             (folder / name).write_text(text, encoding="utf-8")
     with disk_errors(folder / "figures"):
-        write_figures(folder / "figures", manifest, history, found.quicklook)
+        write_figures(folder / "figures", manifest, history, found.written.quicklook)

@@ -12,6 +12,8 @@ import numpy.typing as npt
 JOINED_ROWS = 1 << 17
 #: Kinds of output whose cells are left as parts and then joined to one file, and where they lie.
 JOINED_KINDS, PARTS = frozenset({"geotiff", "image", "nifti", "netcdf"}), ".parts"
+#: What the name of a file's record of written cells ends in, which lies beside it on the way.
+RECORD = ".cells"
 
 
 class Unfinished(Protocol):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_gmm.data.grid import Grid
-from dask_gmm.data.sinks import Unfinished
+from dask_gmm.data.sinks import RECORD, Unfinished
 from dask_gmm.data.sinks.cells import as_cell, cannot_write, checksum
 from dask_gmm.errors import RunFailedError
 
@@ -161,4 +161,4 @@ class NpySink:
 
 
 def _record(path: Path) -> Path:
-    return path.with_name(f"{path.name}.cells")
+    return path.with_name(f"{path.name}{RECORD}")

@@ -6,7 +6,7 @@ import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from dask_gmm.data.geometry import Geometry
 from dask_gmm.data.grid import Block, Cells
 from dask_gmm.data.manifest import InputManifest
 from dask_gmm.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from dask_gmm.data.sources.opening import Likeness
 
 
 class Source(Protocol):
@@ -101,7 +104,8 @@ class SourceOptions:
     kind : str
         Kind of source; a key of `KINDS`.
     path : str or tuple of str
-        Where it is: a path or a URL. A table may be a list of files, directories and globs.
+        Where it is: a path or a URL. Many inputs are a list of these, a glob, or a folder; those of
+        a table are one table.
     variable : str, optional
         Array inside a group, nested ones with '/'.
     feature_axis : int, str or None
@@ -154,11 +158,17 @@ class Kind:
         Where its opener is, a function of `SourceOptions`: nothing is imported before it is needed.
     takes : frozenset of str
         The options that mean something to it; the others are refused, never ignored.
+    suffixes : tuple of str
+        How names of inputs end, in small letters; none: its opener takes many inputs as one itself.
+    is_folder : bool
+        Whether an input is itself a folder, of Zarr's.
     """
 
     module: str
     opener: str
     takes: frozenset[str]
+    suffixes: tuple[str, ...] = ()
+    is_folder: bool = False
 
     def open(self, options: SourceOptions) -> Source:
         """Open a source of this kind."""
@@ -182,18 +192,39 @@ KINDS: dict[str, Kind] = {
         frozenset(
             _ROWS | {"variable", "feature_axis", "columns", "missing_chunks", "storage_options"}
         ),
+        (".zarr",),
+        is_folder=True,
     ),
     "npy": Kind(
         "openers",
         "open_npy",
         # A mask or weights may be Zarr behind a URL.
         frozenset(_ROWS | {"feature_axis", "columns", "storage_options"}),
+        (".npy",),
     ),
-    "geotiff": Kind("geotiff", "open_geotiff", frozenset(_ROWS | {"columns", "missing_chunks"})),
-    "image": Kind("image", "open_image", frozenset(_ROWS | {"columns"})),
-    "nifti": Kind("nifti", "open_nifti", frozenset(_ROWS | {"feature_axis", "columns"})),
+    "geotiff": Kind(
+        "geotiff",
+        "open_geotiff",
+        frozenset(_ROWS | {"columns", "missing_chunks"}),
+        (".tif", ".tiff"),
+    ),
+    "image": Kind(
+        "image",
+        "open_image",
+        frozenset(_ROWS | {"columns"}),
+        (".png", ".jpg", ".jpeg", ".tif", ".tiff"),
+    ),
+    "nifti": Kind(
+        "nifti",
+        "open_nifti",
+        frozenset(_ROWS | {"feature_axis", "columns"}),
+        (".nii", ".nii.gz"),
+    ),
     "netcdf": Kind(
-        "netcdf", "open_netcdf", frozenset(_ROWS | {"variable", "feature_axis", "columns"})
+        "netcdf",
+        "open_netcdf",
+        frozenset(_ROWS | {"variable", "feature_axis", "columns"}),
+        (".nc", ".nc4", ".cdf"),
     ),
     "ome-zarr": Kind(
         "ome_zarr",
@@ -201,6 +232,8 @@ KINDS: dict[str, Kind] = {
         frozenset(
             _ROWS | {"variable", "feature_axis", "columns", "missing_chunks", "storage_options"}
         ),
+        (".zarr", ".ome.zarr"),
+        is_folder=True,
     ),
     "parquet": Kind(
         "parquet", "open_parquet", frozenset({"columns", "weights", "keep", "storage_options"})
@@ -208,13 +241,17 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def open_source(kind: str, path: str | Sequence[str], **options: Any) -> Source:
-    """Open an input by the names of the configuration's `source` section.
+def open_source(
+    kind: str, path: str | Sequence[str], *, like: Likeness | None = None, **options: Any
+) -> Source:
+    """Open an input, or many as one, by the names of the configuration's `source` section.
 
     Parameters
     ----------
     kind, path, **options
         The fields of `SourceOptions`.
+    like : Likeness, optional
+        Of many inputs, those are left out and named that are not like this, or cannot be opened.
 
     Returns
     -------
@@ -231,4 +268,10 @@ def open_source(kind: str, path: str | Sequence[str], **options: Any) -> Source:
         raise ConfigurationError(
             f"source.kind: {kind!r} is not supported in this version; allowed: {', '.join(KINDS)}"
         )
-    return KINDS[kind].open(SourceOptions(kind, path, **options))
+    chosen, asked = KINDS[kind], SourceOptions(kind, path, **options)
+    if not chosen.suffixes:
+        return chosen.open(asked)
+    from dask_gmm.data.sources.opening import find_inputs, open_inputs
+
+    places = find_inputs(chosen, asked)
+    return chosen.open(asked) if places is None else open_inputs(chosen, asked, places, like)

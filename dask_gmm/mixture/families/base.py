@@ -129,6 +129,10 @@ class Family(ABC):
         """Return the variances of every component, (K, D)."""
 
     @abstractmethod
+    def dense(self, covariances: Array, K: int, D: int) -> Array:
+        """Return the covariance matrix of every component, (K, D, D)."""
+
+    @abstractmethod
     def smallest_variances(self, covariances: Array, floor: Array, K: int) -> Array:
         """Return per component the smallest eigenvalue in units of the floor (D,), as (K,).
 

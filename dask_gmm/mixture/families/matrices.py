@@ -122,6 +122,9 @@ class Full(_Matrices):
     def diagonals(self, covariances: Array, K: int, D: int) -> Array:
         return np.diagonal(covariances, axis1=1, axis2=2).copy()
 
+    def dense(self, covariances: Array, K: int, D: int) -> Array:
+        return covariances
+
     def smallest_variances(self, covariances: Array, floor: Array, K: int) -> Array:
         return np.array([_whitened_smallest(covariance, floor) for covariance in covariances])
 
@@ -176,6 +179,9 @@ class Tied(_Matrices):
 
     def diagonals(self, covariances: Array, K: int, D: int) -> Array:
         return np.tile(np.diagonal(covariances), (K, 1))
+
+    def dense(self, covariances: Array, K: int, D: int) -> Array:
+        return np.tile(covariances, (K, 1, 1))
 
     def smallest_variances(self, covariances: Array, floor: Array, K: int) -> Array:
         return np.full(K, _whitened_smallest(covariances, floor))

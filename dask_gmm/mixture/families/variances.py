@@ -21,6 +21,9 @@ class _Variances(Family):
     def precisions(self, U: Array) -> Array:
         return U * U
 
+    def dense(self, covariances: Array, K: int, D: int) -> Array:
+        return self.diagonals(covariances, K, D)[:, None] * np.eye(D)
+
     def precision_factors(self, covariances: Array) -> Array:
         return _root_precisions(covariances)
 

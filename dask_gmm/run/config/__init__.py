@@ -28,13 +28,16 @@ from dask_gmm.run.config.overrides import apply_override
 from dask_gmm.run.config.problems import Judge, Problem, report
 from dask_gmm.run.config.secrets import all_hidden
 from dask_gmm.run.config.sections import (
+    TOP_LABELS,
     Classes,
     Fit,
     Model,
+    Output,
     Outputs,
     Section,
     Select,
     Source,
+    beside,
 )
 from dask_gmm.run.config.values import RunDir, RunName, expand_placeholders
 from dask_gmm.run.config.yaml_reader import read_yaml
@@ -98,6 +101,7 @@ class Config(Section):
 
     _directory: Path = PrivateAttr(default_factory=Path.cwd)
     _templates: dict[KeyPath, str] = PrivateAttr(default_factory=dict)
+    _models: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @property
     def directory(self) -> Path:
@@ -113,8 +117,7 @@ class Config(Section):
             The moment that gives {date} (2026-11-23) and {time} (140509).
         """
         run_dir = self._absolute(expand_placeholders(self.run_dir, self.name, started))
-        written = self.outputs.written()
-        outputs = {name: run_dir / output.path for name, output in written.items()}
+        outputs = {name: run_dir / output.path for name, output in self.written().items()}
         path = self.source.path
         listed = (path,) if isinstance(path, str) else path
         sources = tuple(self._located(each.removeprefix("file://")) for each in listed)
@@ -125,10 +128,24 @@ class Config(Section):
         beside = tuple(self._located(each.removeprefix("file://")) for each in named if each)
         return RunPaths(run_dir, sources, outputs, beside)
 
+    def written(self) -> dict[str, Output]:
+        """Return the outputs that are to be written, each of its own kind, by name, in order.
+
+        With the probabilities of the most probable classes come, as ``top_labels``, their labels:
+        beside them, or in a table as columns of the same files.
+        """
+        found = dict[str, Output]()
+        for name, output in self.outputs.written().items():
+            kind = self.source.kind if output.kind == "same" else output.kind
+            found[name] = output.model_copy(update={"kind": kind})
+            if name == "probabilities" and self.outputs.top is not None:
+                path = output.path if kind == "parquet" else beside(output.path, TOP_LABELS)
+                found["top_labels"] = Output(kind=kind, path=path)
+        return found
+
     def output_kind(self, name: str) -> str:
         """Return the storage format of an output."""
-        kind: str = getattr(self.outputs, name).kind
-        return self.source.kind if kind == "same" else kind
+        return self.written()[name].kind
 
     def redacted(self) -> dict[str, Any]:
         """Return the configuration with all defaults as plain values that may be shown and stored.
@@ -151,13 +168,22 @@ class Config(Section):
 
         That is every key with its default and with environment variables put in, except ``name``,
         ``run_dir``, ``if_exists``, ``cluster`` and ``source.storage_options`` (which say where and
-        how, not what), and as written: ``source.path`` is not made absolute.
+        how, not what), and as written: ``source.path`` is not made absolute. Of models that it
+        names the content counts, as far as it is known.
         """
         where = {"name", "run_dir", "if_exists", "cluster"}
         plain = self.model_dump(mode="json", exclude=where)
         del plain["source"]["storage_options"]
+        if self._models:
+            plain["models"] = self._models
         text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def knowing(self, models: Mapping[str, str]) -> Config:
+        """Return the same configuration, which knows the checksums of models by what they do."""
+        config = self.model_copy()
+        config._models = {**self._models, **models}
+        return config
 
     def _located(self, path: str) -> str:
         return path if "://" in path else str(self._absolute(path))
@@ -172,7 +198,11 @@ class Config(Section):
 
 
 def load_config(
-    path: str | Path, *, directory: Path | None = None, overrides: Sequence[str] = ()
+    path: str | Path,
+    *,
+    directory: Path | None = None,
+    overrides: Sequence[str] = (),
+    model: str | None = None,
 ) -> Config:
     """Read and check one configuration file; the data themselves are not looked at.
 
@@ -184,6 +214,8 @@ def load_config(
         What run_dir and source.path are relative to (``-C DIR``); the working directory if None.
     overrides
         ``key.path=value`` arguments of ``--set``, each put over what is there before.
+    model
+        The section ``model``, as such an argument, where the file has none.
 
     Raises
     ------
@@ -192,6 +224,8 @@ def load_config(
         (``--set key.path=value`` in the place of file, line and column for an override).
     """
     document = read_yaml(Path(path))
+    if model is not None and isinstance(document.value, dict) and "model" not in document.value:
+        document = apply_override(document, model)
     for argument in overrides:
         document = apply_override(document, argument)
     substitution = substitute(document, os.environ)
@@ -226,6 +260,9 @@ def _misplaced(config: Config, judge: Judge) -> list[Problem]:
                 ("run_dir",), "a directory of its own, below or beside the working directory"
             )
         ]
+    reference = config.classes.reference
+    if reference is not None and config._absolute(reference).is_relative_to(run_dir):
+        return [judge.refused(("run_dir",), "a directory apart from that of classes.align_to")]
     for path in paths.sources + paths.beside:
         # Whatever a glob matches lies below the part in front of its first wildcard.
         source = Path(re.split(r"[*?\[]", path)[0])

@@ -56,6 +56,8 @@ _WRITTEN_AS = {
 }
 #: How the path of a picture may end.
 _PICTURES = (".tif", ".tiff")
+#: What a path looks like that may stand for many inputs: a glob, or a folder.
+_FOLDER = re.compile(r"[*?\[]|(^|/)[^./]+/?$")
 
 
 def misfits(config: Config, judge: Judge) -> Iterator[Problem]:
@@ -64,10 +66,6 @@ def misfits(config: Config, judge: Judge) -> Iterator[Problem]:
     for key, allowed in _WITHOUT_MEANING[kind].items():
         if getattr(source, key) != type(source).model_fields[key].default:
             yield judge.refused(("source", key), f"{allowed}, as source.kind is {kind}")
-    if kind != "parquet":
-        path = source.path
-        if not isinstance(path, str) or ("://" not in path and re.search(r"[*?\[]", path)):
-            yield judge.refused(("source", "path"), f"one path or URL, as source.kind is {kind}")
     if config.outputs.keep and (kind != "parquet" or not config.outputs.written()):
         yield judge.refused(
             ("outputs", "keep"), "[] unless source.kind is parquet and there is an output"
@@ -77,16 +75,18 @@ def misfits(config: Config, judge: Judge) -> Iterator[Problem]:
 
 def _outputs(config: Config, judge: Judge) -> Iterator[Problem]:
     """Yield outputs in a format that the results cannot have, or that would lie on each other."""
-    kind, owners = config.source.kind, dict[str, str]()
-    for name, output in config.outputs.written().items():
-        found = config.output_kind(name)
-        if found not in _WRITTEN_AS[kind]:
+    kind, source, owners = config.source.kind, config.source.path, dict[str, str]()
+    for name, output in config.written().items():
+        key = "probabilities" if name == "top_labels" else name
+        if output.kind not in _WRITTEN_AS[kind] and key == name:
             words = " or ".join(("same", *_WRITTEN_AS[kind]))
             yield judge.refused(("outputs", name, "kind"), f"{words}, as source.kind is {kind}")
         endings = (*_PICTURES, ".png") if name == "labels" else _PICTURES
-        if found == "image" and not output.path.lower().endswith(endings):
+        # Of many inputs the path is that of a folder.
+        alone = isinstance(source, str) and not _FOLDER.search(source)
+        if output.kind == "image" and alone and not output.path.lower().endswith(endings):
             words = f"a path that ends with {' or '.join(endings)}, as its kind is image"
-            yield judge.refused(("outputs", name, "path"), words)
+            yield judge.refused(("outputs", key, "path"), words)
         owner = owners.setdefault(output.path, name)
-        if owner != name and found != "parquet":
-            yield judge.refused(("outputs", name, "path"), apart_from(owner))
+        if owner != name and output.kind != "parquet":
+            yield judge.refused(("outputs", key, "path"), apart_from(owner))

@@ -47,11 +47,6 @@ NOT_YET = (
     NotYet("features", "null", when=_given),
     NotYet("model.init", "one of kmeans, k-means++, random, random_from_data", when=_a_mapping),
     NotYet("smoothing", "null", when=_given),
-    NotYet("classes.order", "weight", when=_a_mapping),
-    NotYet("classes.band", "order: weight", when=_given),
-    NotYet("classes.align_to", "order: weight", when=_given),
-    NotYet("outputs.probabilities.dtype", "float32", words=("uint8",)),
-    NotYet("outputs.probabilities.top", "null", when=_given),
 )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_serializer
 from pydantic_core.core_schema import ValidationInfo
 
 from dask_gmm.run.config.values import AtLeastOne, OutputPath, Several, Text, Texts, refusal
@@ -17,6 +17,8 @@ from dask_gmm.run.config.values import AtLeastOne, OutputPath, Several, Text, Te
 FEWEST_PASSES = 3
 #: Kinds of output that may be columns of the same files, where the source is a table.
 MAY_SHARE = {"same", "parquet"}
+#: What the file of the most probable classes' labels is called beside that of their probabilities.
+TOP_LABELS = "-labels"
 
 
 CovarianceType: TypeAlias = Literal["full", "tied", "diag", "spherical"]
@@ -42,7 +44,7 @@ class Mask(Section):
     """An array that says which rows to keep."""
 
     path: Text = Field(examples=["data/mask.zarr"])
-    """Where it lies: Zarr, npy, TIFF or PNG, of the source's leading shape, in any chunks."""
+    """Zarr, npy, TIFF or PNG, of the leading shape, in any chunks; may hold an input's {stem}."""
     keep: Literal["nonzero", "zero"] = "nonzero"
     """Which of its values keep a row."""
 
@@ -53,7 +55,7 @@ class Source(Section):
     kind: Kind = Field(examples=["zarr"])
     """The storage format."""
     path: Text | Texts = Field(examples=["data/image.zarr"])
-    """A URL, or a path relative to the working directory or -C DIR; a table also: glob, list."""
+    """A URL, or a path relative to the working directory or -C DIR; many: list, glob, folder."""
     variable: Text | None = None
     """The array inside a group or a NetCDF file; of OME-Zarr the level, 0 or null: the finest."""
     feature_axis: int | Text | None = -1
@@ -134,11 +136,57 @@ class Select(Section):
     """What is compared, where the model's keys name several candidates."""
 
 
-class Classes(Section):
-    """How the classes are numbered."""
+class ByBand(Section):
+    """Classes numbered by a band's mean."""
 
-    order: Literal["weight"] = "weight"
-    """weight: the largest class is number 1."""
+    band: int | Text
+    """The band, by number or name; the class with its lowest mean is number 1."""
+
+
+class Aligned(Section):
+    """Classes numbered as an earlier model has them."""
+
+    align_to: Text
+    """A run's directory, or a model's file."""
+
+
+class Classes(Section):
+    """How the classes are numbered; of the keys one is given."""
+
+    order: Literal["weight"] | ByBand | Aligned = "weight"
+    """weight: the largest class is number 1; or a mapping with one of the other keys."""
+    band: int | Text | None = None
+    """The band, by number or name, whose mean rises with the number of the class."""
+    align_to: Text | None = None
+    """The run's directory, or the model's file, whose classes these are matched with."""
+
+    @field_validator("band", "align_to")
+    @classmethod
+    def _alone(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse a second rule."""
+        named = {name: given for name, given in info.data.items() if given not in (None, "weight")}
+        if value is not None and named:
+            raise refusal(f"null, as classes.{next(iter(named))} is given")
+        return value
+
+    @model_serializer
+    def _as_given(self) -> dict[str, Any]:
+        """Return the one key that was given."""
+        if self.band is not None:
+            return {"band": self.band}
+        if self.align_to is not None:
+            return {"align_to": self.align_to}
+        return {"order": self.order if self.order == "weight" else self.order.model_dump()}
+
+    @property
+    def by_band(self) -> int | str | None:
+        """The band that numbers the classes."""
+        return self.order.band if isinstance(self.order, ByBand) else self.band
+
+    @property
+    def reference(self) -> str | None:
+        """The earlier model that numbers the classes."""
+        return self.order.align_to if isinstance(self.order, Aligned) else self.align_to
 
 
 class Output(Section):
@@ -153,10 +201,17 @@ class Output(Section):
 class Probabilities(Output):
     """The probabilities of all classes, the class axis last."""
 
-    dtype: Literal["float32"] = "float32"
-    """The number format."""
-    top: None = None
-    """Write only the m most probable classes."""
+    dtype: Literal["float32", "uint8"] = "float32"
+    """The number format; uint8: 0 to 254 for 0 to 1, and 255 where masked."""
+    top: AtLeastOne | None = None
+    """Write only the m most probable classes, and beside them their labels; null: all."""
+
+
+def beside(path: str, word: str) -> str:
+    """Return the path of what stands beside something: its name, and a word before the suffix."""
+    folder, slash, name = path.rpartition("/")
+    stem, dot, suffix = name.partition(".")
+    return f"{folder}{slash}{stem}{word}{dot}{suffix}"
 
 
 def apart_from(name: str) -> str:
@@ -190,7 +245,17 @@ class Outputs(Section):
                     raise refusal(apart_from(name), "path")
         return output
 
+    @property
+    def top(self) -> int | None:
+        """How many probabilities of a row are written; None: all of them, or none."""
+        return None if self.probabilities is None else self.probabilities.top
+
+    @property
+    def quantised(self) -> bool:
+        """Whether probabilities are written as bytes."""
+        return self.probabilities is not None and self.probabilities.dtype == "uint8"
+
     def written(self) -> dict[str, Output]:
-        """Return the outputs that are to be written, by name, in the contract's order."""
+        """Return the outputs that the section names, by name, in the contract's order."""
         named = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: output for name, output in named.items() if isinstance(output, Output)}

@@ -23,6 +23,7 @@ from dask_gmm.palette import MASKED_COLOR, class_colors
 from dask_gmm.run.quicklook import Quicklook
 from dask_gmm.run.report import images, words
 
+MOST_INPUTS = 200  # in the table of inputs; manifest.json has them all
 WIDE = 6  # features; beyond this a class's means have a table of their own, features downwards
 
 # What CONTRACT says stands in every run's directory, and what it is for.
@@ -82,6 +83,7 @@ def render_report(
         timings=_timings(record),
         elapsed=_elapsed(record),
         files=_files(record),
+        most_inputs=MOST_INPUTS,
         configuration=json.dumps(record.get("configuration"), indent=2, default=str),
     )
     return page.strip() + "\n"

@@ -37,9 +37,10 @@ def write_figures(
     from matplotlib.figure import Figure
 
     folder.mkdir(exist_ok=True)
-    curve = Figure(figsize=(6.4, 4.0), layout="constrained")
-    plot_convergence(history, curve.add_subplot(), stage="full")
-    curve.savefig(folder / "convergence.png", dpi=120)
+    if history:
+        curve = Figure(figsize=(6.4, 4.0), layout="constrained")
+        plot_convergence(history, curve.add_subplot(), stage="full")
+        curve.savefig(folder / "convergence.png", dpi=120)
     if quicklook is not None:
         _draw_quicklook(folder / "quicklook.png", record, quicklook)
 

@@ -113,6 +113,11 @@ def refusal(path, override):
         ("model.tol=1e999", "allowed auto or a number > 0"),
         ("model.reg_covar=-1e-6", "found -1e-06; allowed auto or a number >= 0"),
         ("model.random_state=-1", "allowed an integer >= 0"),
+        ("classes.order=size", "allowed weight, a mapping with the keys band or a mapping"),
+        ("classes.order={band: 1.5}", "allowed weight, a mapping with the keys band or a mapping"),
+        ("classes={band: 0, align_to: runs/a}", "allowed null, as classes.band is given"),
+        ("outputs.probabilities={path: p, top: 0}", "allowed an integer >= 1 or null"),
+        ("outputs.probabilities={path: p, dtype: int8}", "allowed one of float32, uint8"),
         ("fit=", "fit: found null; allowed a mapping with the keys sample_rows, acceleration"),
         ("fit.sample_rows=0", "allowed auto or an integer >= 1"),
         ("fit.max_passes=0", "allowed an integer >= 3 or null"),
@@ -192,11 +197,6 @@ def test_all_problems_are_told_at_once_in_the_order_of_lines(path):
         ("features=[{name: slope}]", "features"),
         ("model.init={from: other}", "model.init"),
         ("smoothing={strength: 1}", "smoothing"),
-        ("classes={band: red}", "classes.band"),
-        ("classes={align_to: runs/other}", "classes.align_to"),
-        ("classes.order={band: red}", "classes.order"),
-        ("outputs.probabilities={path: p, dtype: uint8}", "outputs.probabilities.dtype"),
-        ("outputs.probabilities={path: p, top: 3}", "outputs.probabilities.top"),
     ],
 )
 def test_what_is_not_built_yet_is_refused_not_ignored(path, override, key):
@@ -207,8 +207,6 @@ def test_what_is_not_built_yet_is_refused_not_ignored(path, override, key):
 @pytest.mark.parametrize(
     ("override", "key"),
     [
-        ("source.path=[a.zarr, b.zarr]", "source.path"),
-        ("source.path='data/*.zarr'", "source.path"),
         ("outputs.keep=[id]", "outputs.keep"),
         ("outputs.labels={kind: parquet, path: labels}", "outputs.labels.kind"),
         ("outputs.labels={kind: nifti, path: labels.nii}", "outputs.labels.kind"),

@@ -1,0 +1,302 @@
+"""Many inputs as one source: their cells and rows are numbered through, one input after the other.
+
+What a model is fitted to is rows; which input a row came from plays no part. So inputs may be of
+any shapes, and lie anywhere, as long as their features mean the same: equal in number, names, order
+and type.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_gmm.data.grid import Block, Cells
+from dask_gmm.data.manifest import InputManifest, SeveralManifest, together
+from dask_gmm.data.sources import Source
+from dask_gmm.errors import InputDataError
+
+
+@dataclass(frozen=True)
+class SeveralCells:
+    """The cells of several inputs, numbered through.
+
+    Parameters
+    ----------
+    grids : tuple of Cells
+        One per input.
+    first_input, first_cell, first_row : int
+        Numbers of the first ones. They are not 0 where a task is sent the inputs that it reads:
+        inputs, cells and rows keep their numbers.
+    """
+
+    grids: tuple[Cells, ...]
+    first_input: int = 0
+    first_cell: int = 0
+    first_row: int = 0
+
+    @cached_property
+    def _cells(self) -> tuple[int, ...]:
+        """Number of every input's first cell, and the end of the last."""
+        return tuple(accumulate(map(len, self.grids), initial=self.first_cell))
+
+    @cached_property
+    def _rows(self) -> tuple[int, ...]:
+        """Number of every input's first row, and the end of the last."""
+        lengths = (grid.n_rows_total for grid in self.grids)
+        return tuple(accumulate(lengths, initial=self.first_row))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(number of rows,): the inputs have no common axes."""
+        return (self.n_rows_total,)
+
+    def __len__(self) -> int:
+        """Return the number of cells."""
+        return self._cells[-1] - self._cells[0]
+
+    @property
+    def n_rows_total(self) -> int:
+        """Number of rows in all cells together."""
+        return self._rows[-1] - self._rows[0]
+
+    @property
+    def largest(self) -> int:
+        """Number of rows in the largest cell."""
+        return max(grid.largest for grid in self.grids)
+
+    @property
+    def rows_per_cell(self) -> npt.NDArray[np.int64]:
+        """Number of rows in every cell, (n,)."""
+        return np.concatenate([grid.rows_per_cell for grid in self.grids])
+
+    def place(self, cell: int) -> tuple[int, int]:
+        """Return the number of a cell's input, and of the cell in it.
+
+        Raises
+        ------
+        IndexError
+            If there is no such cell.
+        """
+        at = bisect_right(self._cells, cell) - 1
+        if not 0 <= at < len(self.grids):
+            raise IndexError(f"cell {cell} is not among {len(self)} cells from {self.first_cell}")
+        return self.first_input + at, cell - self._cells[at]
+
+    def cells_of(self, number: int) -> range:
+        """Return the cells of an input."""
+        at = number - self.first_input
+        return range(self._cells[at], self._cells[at + 1])
+
+    def n_rows(self, cell: int) -> int:
+        """Return the number of rows in a cell."""
+        grid, inner, _ = self._inside(cell)
+        return grid.n_rows(inner)
+
+    def region(self, cell: int) -> tuple[slice, ...]:
+        """Return the slices of the leading axes of its input that a cell covers."""
+        grid, inner, _ = self._inside(cell)
+        return grid.region(inner)
+
+    def row_index(self, cell: int) -> npt.NDArray[np.uint64]:
+        """Return the global number of every row of a cell, (n,)."""
+        grid, inner, start = self._inside(cell)
+        return grid.row_index(inner) + np.uint64(start)
+
+    def cell_of(self, row: int) -> int:
+        """Return the cell that holds a row, given by its global number."""
+        at = self._input_of(row)
+        return self._cells[at] + self.grids[at].cell_of(row - self._rows[at])
+
+    def position(self, row: int) -> tuple[int, ...]:
+        """Return where a row lies along the leading axes of its input."""
+        at = self._input_of(row)
+        return self.grids[at].position(row - self._rows[at])
+
+    def part(self, numbers: range) -> SeveralCells:
+        """Return the cells of these consecutive inputs, under their own numbers."""
+        at = numbers.start - self.first_input
+        return SeveralCells(
+            self.grids[at : at + len(numbers)], numbers.start, self._cells[at], self._rows[at]
+        )
+
+    def _inside(self, cell: int) -> tuple[Cells, int, int]:
+        """Return the grid of a cell's input, the cell's number there, and the input's first row."""
+        number, inner = self.place(cell)
+        at = number - self.first_input
+        return self.grids[at], inner, self._rows[at]
+
+    def _input_of(self, row: int) -> int:
+        at = bisect_right(self._rows, row) - 1
+        if not 0 <= at < len(self.grids):
+            raise IndexError(f"row {row} is not in rows {self._rows[0]} to {self._rows[-1]}")
+        return at
+
+
+@dataclass(frozen=True)
+class Unopened:
+    """An input that could not be opened, or whose features are others: its path, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SeveralSource:
+    """Several inputs as one.
+
+    Make one with `SeveralSource.of`.
+
+    Parameters
+    ----------
+    members : tuple of Source
+        The inputs, in order.
+    names : tuple of str
+        What each is called: its results are named so. No two are equal, in any case of letters.
+    grid : SeveralCells
+    tolerant : bool
+        Whether a cell that cannot be read is a block that says so, and no error.
+    unopened : tuple of Unopened
+        Inputs that were named, and are none of the members.
+    """
+
+    members: tuple[Source, ...]
+    names: tuple[str, ...]
+    grid: SeveralCells = field(repr=False)
+    tolerant: bool = False
+    unopened: tuple[Unopened, ...] = ()
+
+    @classmethod
+    def of(
+        cls, members: Sequence[Source], names: Sequence[str], unopened: Sequence[Unopened] = ()
+    ) -> SeveralSource:
+        """Join inputs whose features are alike."""
+        grid = SeveralCells(tuple(member.grid for member in members))
+        return cls(tuple(members), tuple(names), grid, unopened=tuple(unopened))
+
+    @property
+    def n_features(self) -> int:
+        """D."""
+        return self.members[0].n_features
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the first input; others may be in another byte order."""
+        return self.members[0].dtype
+
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """Of the first input that has names."""
+        named = (each.feature_names for each in self.members if each.feature_names is not None)
+        return next(named, None)
+
+    @property
+    def feature_dtypes(self) -> tuple[np.dtype[Any], ...]:
+        """(D,), as stored."""
+        return self.members[0].feature_dtypes
+
+    @property
+    def feature_steps(self) -> tuple[float, ...]:
+        """(D,), of the values that `read` returns; 0: none."""
+        return self.members[0].feature_steps
+
+    @property
+    def geometry(self) -> None:
+        """None: every input has its own."""
+        return None
+
+    @property
+    def beside_bytes(self) -> int:
+        """The most that reading a cell of any input takes beyond its rows."""
+        return max(member.beside_bytes for member in self.members)
+
+    def part(self, cells: Sequence[int]) -> SeveralSource:
+        """Return what a task needs that reads only these cells: the inputs that hold them."""
+        first, last = self.grid.place(cells[0])[0], self.grid.place(cells[-1])[0]
+        at = first - self.grid.first_input
+        here = slice(at, at + last - first + 1)
+        members = [
+            member.part(self._own(number, cells))
+            for number, member in enumerate(self.members[here], start=first)
+        ]
+        return replace(
+            self,
+            members=tuple(members),
+            names=self.names[here],
+            grid=self.grid.part(range(first, last + 1)),
+            unopened=(),
+        )
+
+    def _own(self, number: int, cells: Sequence[int]) -> range:
+        """Return those of consecutive cells that an input holds, as it numbers them itself."""
+        own = self.grid.cells_of(number)
+        return range(max(cells[0], own.start) - own.start, min(cells[-1] + 1, own.stop) - own.start)
+
+    def where(self, first: int, last: int | None = None) -> str:
+        """Name a cell, or a run of them, as their inputs do."""
+        number, inner = self.grid.place(first)
+        if last in (None, first):
+            return self._member(number).where(inner)
+        other, end = self.grid.place(last)
+        if other == number:
+            return self._member(number).where(inner, end)
+        return f"{self._member(number).where(inner)} to {self._member(other).where(end)}"
+
+    def read(self, cell: int) -> Block:
+        """Read one cell as rows.
+
+        Raises
+        ------
+        InputDataError
+            Naming file and chunk, if the cell cannot be read; where this source is tolerant, the
+            block has no rows, and its `failure` says so.
+        """
+        number, inner = self.grid.place(cell)
+        try:
+            return self._member(number).read(inner)
+        except InputDataError as error:
+            if not self.tolerant:
+                raise
+            return Block(np.empty((0, self.n_features), self.dtype), failure=str(error))
+
+    def manifest(self) -> SeveralManifest:
+        """Describe the inputs, each as it does itself."""
+        found = [member.manifest() for member in self.members]
+        marks = [each.fingerprint for each in found] + [each.path for each in self.unopened]
+        return SeveralManifest(
+            kind=found[0].kind,
+            path=f"{len(found):,} inputs, the first is {found[0].path}",
+            shape=(self.grid.n_rows_total, self.n_features),
+            n_features=self.n_features,
+            dtype=found[0].dtype,
+            n_cells=len(self.grid),
+            stored_bytes=sum(each.stored_bytes for each in found),
+            decoded_bytes=sum(each.decoded_bytes for each in found),
+            # One input in a list of its own is not the same input alone: its results lie elsewhere.
+            fingerprint=together(["several", *marks]),
+            members=tuple(found),
+        )
+
+    def _member(self, number: int) -> Source:
+        return self.members[number - self.grid.first_input]
+
+
+def members_of(source: Source) -> tuple[Source, ...]:
+    """Return the inputs that a source consists of: itself, where it is one."""
+    return source.members if isinstance(source, SeveralSource) else (source,)
+
+
+def manifests_of(manifest: InputManifest) -> tuple[InputManifest, ...]:
+    """Return the manifests of single inputs."""
+    return manifest.members if isinstance(manifest, SeveralManifest) else (manifest,)
+
+
+def place_of(grid: Cells, cell: int) -> tuple[int, int]:
+    """Return the number of a cell's input, and of the cell in it."""
+    return grid.place(cell) if isinstance(grid, SeveralCells) else (0, cell)
