@@ -68,7 +68,7 @@ def refusal(path, override):
         ('source.path="a\\0"', "allowed a text of printable characters"),
         (
             "source.kind=zar",
-            "source.kind: found 'zar'; allowed one of zarr, geotiff, image, nifti, netcdf, ome-zarr, ",
+            "source.kind: found 'zar'; allowed one of zarr, geotiff, image, nifti, netcdf, ",
         ),
         (
             "source.kind=geotif",
