@@ -17,10 +17,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from dask_gmm.data.manifest import fingerprint
 from dask_gmm.data.npy_array import NpyArray
-from dask_gmm.data.objects import StoredObject
-from dask_gmm.data.stored import Inventory, check_content
+from dask_gmm.data.stored import check_content
 from dask_gmm.errors import ConfigurationError, InputDataError, RunFailedError
 
 #: Bytes that are unpacked at a time.
@@ -47,24 +45,12 @@ class NiftiArray(NpyArray):
 
     @property
     def axis_names(self) -> tuple[str | None, ...]:  # type: ignore[override]
-        """As the format numbers them: x, y, z, t, and unnamed in part, further ones."""
+        """As the format numbers them: x, y, z, t, and further ones."""
         return _AXES[: len(self.shape)]
 
     def chunk_at(self, index: Sequence[int]) -> str:
         """Name an element's place."""
         return f"the voxel {tuple(map(int, index))}"
-
-    def inventory(self) -> Inventory:
-        """Look at the file's size and time."""
-        status = self._check_size()
-        there = {"data": StoredObject(status.st_size, status.st_mtime_ns)}
-        return Inventory(
-            chunks=self.shape,
-            zarr_format=None,
-            stored_bytes=status.st_size,
-            missing=(),
-            fingerprint=fingerprint({"header": self.digest.encode()}, there),
-        )
 
     def _file(self) -> str | IO[bytes]:
         if not self.packed:

@@ -7,12 +7,14 @@ for it: the prediction pass holds the block anyway.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dask_gmm.data.geometry import Geometry
 
 MAX_SIDE = 1200  # pixels: sharp on a wide screen, and the page stays under 3 MB
 MAX_FEATURES = 3  # red, green and blue; a picture of 128 features would be 700 MB
@@ -72,6 +74,26 @@ class Quicklook:
     stride: int
     features: tuple[int, ...] = ()
     plane: tuple[int, ...] = ()
+
+    def upright(self, geometry: Geometry | None) -> Quicklook:
+        """Return the picture as people hold it: north up, and of a head the crown.
+
+        Rows of a map may be counted from the south, and a NIfTI volume's last axis points up.
+        """
+        if geometry is None or len(geometry.axes) < 2:
+            return self
+        row = geometry.axes[-2]
+        on_earth = row.unit == "degree" or geometry.crs is not None
+        if geometry.affine is not None and len(geometry.axes) == 3:
+            turn: Callable[[Any], Any] = np.rot90
+        elif on_earth and row.kind == "space" and row.step is not None and row.step > 0:
+            turn = np.flipud
+        else:
+            return self
+        uncertainty = None if self.uncertainty is None else turn(self.uncertainty)
+        return replace(
+            self, picture=turn(self.picture), labels=turn(self.labels), uncertainty=uncertainty
+        )
 
     def __post_init__(self) -> None:
         if self.picture.ndim != 3 or self.picture.shape[:2] != self.labels.shape:

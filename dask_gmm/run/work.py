@@ -164,7 +164,9 @@ def go_through_stages(
         segmented = segment_stage(passes, mixture, sinks, look, table)
         require_complete(sinks)
         finish_outputs(sinks, passes)
-    picture = None if look is None else look.assemble(segmented.pieces)
+    picture = None
+    if look is not None:
+        picture = look.assemble(segmented.pieces).upright(source.geometry)
     n_predict = passes.n_passes - n_survey - n_em - n_select
     counted = {"survey": n_survey, "em": n_em, "select": n_select, "predict": n_predict}
     compression = compression_of(seen, plan.compression, by_look_up=table is not None)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dask_gmm.data.geometry import Axis, Geometry
 from dask_gmm.run.quicklook import Quicklook, QuicklookPlan
 
 
@@ -140,3 +142,20 @@ def test_uncertainty_comes_from_all_cells_or_none():
 def test_a_quicklook_of_mixed_shapes_is_refused():
     with pytest.raises(ValueError, match=r"picture has shape \(2, 2, 1\), labels \(2, 3\)"):
         Quicklook(np.zeros((2, 2, 1)), np.zeros((2, 3), int), None, 1)
+
+
+def test_pictures_stand_upright():
+    labels = np.arange(6).reshape(2, 3)
+    look = Quicklook(labels[..., None].astype(np.float32), labels, None, 1)
+    ascending = Axis("lat", "space", "degree", 1.0, -89.5)
+    across = Axis("lon", "space", "degree", 1.0, 0.5)
+    north = look.upright(Geometry((ascending, across)))
+    np.testing.assert_array_equal(north.labels, labels[::-1])
+    np.testing.assert_array_equal(north.picture[..., 0], labels[::-1])
+    as_read = Geometry((replace(ascending, step=-1.0), across))
+    micrometers = Geometry((replace(ascending, unit="micrometer"), across))
+    for geometry in (None, as_read, micrometers):
+        np.testing.assert_array_equal(look.upright(geometry).labels, labels)
+    space = tuple(Axis(name, "space", "millimetre", 1.0) for name in "xyz")
+    head = look.upright(Geometry(space, affine=tuple(map(tuple, np.eye(4).tolist()))))
+    np.testing.assert_array_equal(head.labels, labels.T[::-1])  # the last axis points up

@@ -68,11 +68,12 @@ def refusal(path, override):
         ('source.path="a\\0"', "allowed a text of printable characters"),
         (
             "source.kind=zar",
-            "source.kind: found 'zar'; allowed one of zarr, npy, parquet; did you mean zarr?",
+            "source.kind: found 'zar'; allowed one of zarr, geotiff, image, nifti, netcdf, "
+            "ome-zarr, npy, parquet; did you mean zarr?",
         ),
         (
             "source.kind=geotif",
-            "found 'geotif'; allowed one of zarr, npy, parquet; did you mean geotiff?",
+            "npy, parquet; did you mean geotiff?",
         ),
         (
             "source.feature_axis=1.5",
@@ -188,14 +189,12 @@ def test_all_problems_are_told_at_once_in_the_order_of_lines(path):
 @pytest.mark.parametrize(
     ("override", "key"),
     [
-        *[(f"source.kind={kind}", "source.kind") for kind in ("ome-zarr", "geotiff")],
         ("features=[{name: slope}]", "features"),
         ("model.init={from: other}", "model.init"),
         ("smoothing={strength: 1}", "smoothing"),
         ("classes={band: red}", "classes.band"),
         ("classes={align_to: runs/other}", "classes.align_to"),
         ("classes.order={band: red}", "classes.order"),
-        ("outputs.labels={kind: geotiff, path: a.tif}", "outputs.labels.kind"),
         ("outputs.probabilities={path: p, dtype: uint8}", "outputs.probabilities.dtype"),
         ("outputs.probabilities={path: p, top: 3}", "outputs.probabilities.top"),
     ],
@@ -212,6 +211,7 @@ def test_what_is_not_built_yet_is_refused_not_ignored(path, override, key):
         ("source.path='data/*.zarr'", "source.path"),
         ("outputs.keep=[id]", "outputs.keep"),
         ("outputs.labels={kind: parquet, path: labels}", "outputs.labels.kind"),
+        ("outputs.labels={kind: nifti, path: labels.nii}", "outputs.labels.kind"),
     ],
 )
 def test_what_is_of_tables_is_refused_for_arrays(path, override, key):
