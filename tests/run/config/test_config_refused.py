@@ -68,7 +68,8 @@ def refusal(path, override):
         ('source.path="a\\0"', "allowed a text of printable characters"),
         (
             "source.kind=zar",
-            "source.kind: found 'zar'; allowed one of zarr, geotiff, image, nifti, netcdf, ",
+            "source.kind: found 'zar'; allowed one of zarr, geotiff, image, nifti, netcdf, "
+            "ome-zarr, npy, parquet; did you mean zarr?",
         ),
         (
             "source.kind=geotif",
@@ -208,6 +209,7 @@ def test_what_is_not_built_yet_is_refused_not_ignored(path, override, key):
     [
         ("outputs.keep=[id]", "outputs.keep"),
         ("outputs.labels={kind: parquet, path: labels}", "outputs.labels.kind"),
+        ("outputs.labels={kind: nifti, path: labels.nii}", "outputs.labels.kind"),
     ],
 )
 def test_what_is_of_tables_is_refused_for_arrays(path, override, key):
