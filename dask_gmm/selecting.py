@@ -51,6 +51,11 @@ class Selection:
         return {name: [getattr(each, name) for each in self.assessed] for name in columns}
 
 
+#: Share of what is statistically nothing that may remain where few rows are in memory, all of them
+#: in the sample: readings cost next to nothing, and criteria of equals differ by convergence alone.
+TO_THE_END = 1e-4
+
+
 def select_components(
     X: Any,
     n_components: Iterable[int] = range(1, 11),
@@ -108,12 +113,14 @@ def select_components(
         seeds = [int(seed) for seed in random_state.randint(2**31, size=estimator.n_init)]
         seen = _surveyed(estimator, data.readings, kinds, criterion, seeds[0])
         fitted = fit_starts(data.readings, _plans(estimator, seen, kinds), seeds, seen.sample)
+        few = data.in_memory is not None and len(seen.sample.rows) == seen.n_used
+        share = TO_THE_END if few else 1.0
         finishers = race(
             data.readings,
             going_on(fitted, seen.sample, halving=halving),
             seen,
             seeds[0],
-            lambda plan: Negligible(seen.moments.weight, plan.n_parameters),
+            lambda plan: Negligible(seen.moments.weight, plan.n_parameters, share),
             max_iter=max(estimator.max_iter, 1),
             halving=halving,
         )

@@ -37,8 +37,16 @@ def test_the_curve_is_at_least_scikit_learns_best_of_fifty_starts(name, most):
             each.n_components, covariance_type=each.covariance_type, n_init=50, random_state=0,
             tol=1e-6, max_iter=1000,
         ).fit(X)  # fmt: skip
-        assert each.bic <= peer.bic(X) + 1e-3 or each.objection, each.name
+        # An optimum with a component at scikit-learn's own floor is no mixture of these rows.
+        narrowest = min(np.linalg.eigvalsh(np.atleast_2d(c)).min() for c in _matrices(peer))
+        collapsed = narrowest < 2 * peer.reg_covar
+        assert each.bic <= peer.bic(X) + 1e-3 or each.objection or collapsed, each.name
     assert (found.best.n_components, found.best.covariance_type) == (2, "full")
+
+
+def _matrices(peer):
+    covariances = peer.covariances_
+    return covariances if covariances.ndim == 3 else [np.diag(each) for each in covariances]
 
 
 @pytest.mark.slow

@@ -112,7 +112,12 @@ class RunDirectory:
         self.path.mkdir(parents=True, exist_ok=True)
         if self.is_ours():
             return
-        found = sorted(each.name for each in self.path.iterdir() if each.name != LOCK)
+        # A process that was killed while it claimed the directory has left half a marker.
+        found = sorted(
+            each.name
+            for each in self.path.iterdir()
+            if each.name != LOCK and not each.name.startswith(f".{MARKER}.")
+        )
         if found:
             raise ConfigurationError(
                 f"run_dir: {self.path} holds files that no run of this program made "

@@ -10,8 +10,8 @@ from dask_gmm.errors import ConfigurationError
 from dask_gmm.run.directory import RunDirectory
 from dask_gmm.run.unfinished import progress, read_identity
 
-#: Readings that are steps of EM: of one mixture, or of several together.
-_STEPS = ("e-step", "e-steps")
+#: Readings that are steps of EM: of one mixture, of several together, and the first of several.
+_STEPS = ("e-step", "e-steps", "e-steps-and-draw")
 
 
 @dataclass(frozen=True)

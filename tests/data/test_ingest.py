@@ -8,7 +8,7 @@ import pytest
 import zarr
 from PIL import Image
 
-from dask_gmm.data import ingest
+from dask_gmm.data import pictures
 from dask_gmm.data.ingest import ingest_image
 from dask_gmm.data.sources import open_source
 from dask_gmm.errors import ConfigurationError, InputDataError, RunFailedError
@@ -96,7 +96,7 @@ def test_only_the_first_page_of_many(tmp_path, caplog):
     pages[0].save(tmp_path / "p.tif", save_all=True, append_images=pages[1:])
     ingest_image(tmp_path / "p.tif", tmp_path / "z")
     np.testing.assert_array_equal(pixels(tmp_path / "z"), COLOUR)
-    assert "only the first is ingested" in caplog.text
+    assert "only the first is read" in caplog.text
 
 
 def test_the_second_call_does_nothing_and_says_so(tmp_path, caplog):
@@ -177,7 +177,7 @@ def test_large_pictures_pass_with_a_message_and_absurd_ones_do_not(tmp_path, cap
     ingest_image(tmp_path / "p.png", tmp_path / "z")
     assert Image.MAX_IMAGE_PIXELS == 100
     assert "600 pixels, beyond Pillow's usual limit" in caplog.text
-    monkeypatch.setattr(ingest, "MAX_PIXELS", 500)
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 500)
     with pytest.raises(InputDataError, match=r"has 30 x 20 = 600 pixels; allowed are 500"):
         ingest_image(tmp_path / "p.png", tmp_path / "y")
 

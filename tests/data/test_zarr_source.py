@@ -185,14 +185,14 @@ def test_arrays_without_rows(tmp_path, shape):
 def test_what_is_no_zarr(tmp_path):
     (tmp_path / "file").write_text("x")
     (tmp_path / "empty").mkdir()
-    write(tmp_path / "outer" / "a.zarr", np.ones(3))
+    write(tmp_path / "outer" / "a", np.ones(3))
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "zarr.json").write_text("{")
     for name, message in {
         "nothing": "does not exist; source.path must be",
         "file": "is a file; allowed is the directory",
         "empty": r"holds no Zarr metadata \(zarr.json",
-        "outer": "below it there is a.zarr",
+        "outer": "below it there is a",
         "broken": "zarr.json: is not readable JSON",
     }.items():
         with pytest.raises(InputDataError, match=f"{name}.*{message}"):
@@ -212,9 +212,9 @@ def test_an_unknown_codec_is_named(tmp_path):
 def test_words_of_the_configuration(tmp_path):
     write(tmp_path / "a", np.ones((3, 2)))
     with pytest.raises(
-        ConfigurationError, match=r"source.kind: 'geotiff' is not supported in this"
+        ConfigurationError, match=r"source.kind: 'shapefile' is not supported in this"
     ):
-        open_source("geotiff", "x")
+        open_source("shapefile", "x")
     with pytest.raises(ConfigurationError, match="found 'skip'; allowed: error, fill"):
         open_source("zarr", str(tmp_path / "a"), missing_chunks="skip")
 

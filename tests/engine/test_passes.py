@@ -121,7 +121,7 @@ def test_two_programs_on_one_scheduler_do_not_share_tasks():
 
     for _ in range(2):
         Passes.over_source(Numbers(3, []), leaves_of(3, 1), collect).run("spell", spell)
-    assert len(keys) == len(set(keys)) == 2 * 5
+    assert len(keys) == len(set(keys)) == 2 * 4
 
 
 class KilledWorker(Exception):  # noqa: N818  its name is what counts

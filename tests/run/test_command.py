@@ -214,13 +214,13 @@ def test_plain_logs(picture, dask_gmm):
 def test_warnings_of_python_are_log_lines(picture, dask_gmm, monkeypatch):
     import warnings
 
-    opened = job._opened
+    opened = job.open_configured
 
     def warning(*arguments):
         warnings.warn("something\nis odd", UserWarning, stacklevel=1)
         return opened(*arguments)
 
-    monkeypatch.setattr(job, "_opened", warning)
+    monkeypatch.setattr(job, "open_configured", warning)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         code, _, err = dask_gmm("run", picture.config(), "--log-format", "plain")

@@ -26,7 +26,7 @@ def run_both(project, dask_gmm, config, *settings):
         folder = project.path / "runs" / compress
         code, out, err = dask_gmm(
             "run", config, f"--set=run_dir=runs/{compress}", f"--set=fit.compress={compress}",
-            "--set=model.max_iter=4", *settings,
+            "--set=model.max_iter=4", "--set=fit.acceleration=none", *settings,
         )  # fmt: skip
         assert code == 0, err
         assert ("EM ran on" in out) == (compress == "auto")

@@ -43,9 +43,9 @@ def test_info_of_a_finished_run(finished, dask_gmm):
 STEPS = [
     (1, "after the survey"),
     (4, "after pass 1 of EM"),
-    (6, "after pass 3 of EM"),
-    (9, "segmenting, 0 of 1 leaves kept"),
-    (10, "all written, to be moved into place"),
+    (9, "after pass 3 of EM"),
+    (16, "segmenting, 0 of 1 leaves kept"),
+    (17, "all written, to be moved into place"),
 ]
 
 

@@ -22,7 +22,7 @@ from dask_gmm.errors import ConfigurationError, DaskGmmError, InputDataError
 AT_A_TIME = 16
 #: Stands in the paths of mask and weights for the name of an input without its suffix.
 STEM = "{stem}"
-_GLOB = re.compile(r"[*?\[]")
+_GLOB, _REMOTE_GLOB = re.compile(r"[*?\[]"), re.compile(r"[*\[]")  # in a URL ? begins a query
 _ZARR = ("zarr.json", ".zarray", ".zgroup")
 
 
@@ -125,7 +125,7 @@ def find_inputs(kind: Kind, options: SourceOptions) -> list[str] | None:
 def _expanded(place: str, kind: Kind, options: SourceOptions) -> list[str] | None:
     """Return what a glob or folder stands for, in the order of names; None for a single input."""
     if is_url(place):
-        return None if _GLOB.search(place) is None else _remote_glob(place, options)
+        return None if _REMOTE_GLOB.search(place) is None else _remote_glob(place, options)
     if Path(place).is_dir():
         return _folder(Path(place), kind)
     if _GLOB.search(place) is None or Path(place).exists():

@@ -62,6 +62,7 @@ def _draw_quicklook(path: Path, record: Mapping[str, Any], quicklook: Quicklook)
     K = len(record["classes"])
     left.imshow(colors, interpolation="nearest")
     right.imshow(label_image(quicklook.labels, K), interpolation="nearest")
+    what = "".join(c if c.isprintable() else "?" for c in what)  # no font has the others
     left.set_title(what, fontsize=8, parse_math=False, wrap=True)
     right.set_title(f"{K} classes", fontsize=8)
     for axes in (left, right):
