@@ -70,6 +70,8 @@ class Passes:
         # A scheduler takes equal keys for equal tasks, and it may serve other programs too.
         self._token = uuid.uuid4().hex[:8]
         self.n_passes = 0
+        #: Whether the last reading was in the ledger, so that nothing was read.
+        self.recalled = False
 
     @classmethod
     def over_source(
@@ -110,7 +112,7 @@ class Passes:
         # Parts are handed over where they are kept, or where a watch is kept on them.
         whole = type(self._ledger) is NoLedger and not _is_client(self._scheduler)
         tree = (Tree.whole if whole else Tree.of_sums)(len(self._leaves))
-        return self._compute(name, _run_leaf, function, self._leaves, arguments, tree, add_up)
+        return self._read(name, function, arguments, tree)
 
     def write(self, name: str, function: LeafFunction[Result], *arguments: Any) -> Result:
         """Read the data once with a function that writes: every single leaf is kept as finished.
@@ -118,8 +120,15 @@ class Passes:
         Parameters and result are those of :meth:`run`.
         """
         self.n_passes += 1
-        tree = Tree.of_leaves(len(self._leaves))
-        return self._compute(name, _run_leaf, function, self._leaves, arguments, tree, add_up)
+        return self._read(name, function, arguments, Tree.of_leaves(len(self._leaves)))
+
+    def _read(
+        self, name: str, function: LeafFunction[Result], arguments: tuple[Any, ...], tree: Tree
+    ) -> Result:
+        result, self.recalled = self._compute(
+            name, _run_leaf, function, self._leaves, arguments, tree, add_up
+        )
+        return result
 
     def map(
         self, name: str, function: Callable[..., Result], items: Sequence[Any], *arguments: Any
@@ -129,7 +138,8 @@ class Passes:
         Nothing is read.
         """
         tree = Tree.of_leaves(len(items))
-        return self._compute(name, _run_item, function, items, arguments, tree, list)
+        result, _ = self._compute(name, _run_item, function, items, arguments, tree, list)
+        return result
 
     def _compute(
         self,
@@ -140,12 +150,13 @@ class Passes:
         arguments: tuple[Any, ...],
         tree: Tree,
         collect: Callable[[list[Any]], Any],
-    ) -> Any:
+    ) -> tuple[Any, bool]:
+        """Return what the items add up to, and whether the ledger had it already."""
         self._n_computed += 1
         key = f"{name}-{self._token}-{self._n_computed}"
         call = self._ledger.call(name, tree.n_kept)
         if call.result is not None:
-            return call.result[0]
+            return call.result[0], True
 
         def tasks(which: Sequence[int], key: str) -> list[Delayed]:
             return _tasks(task, function, {i: items[i] for i in which}, arguments, key)
@@ -162,7 +173,7 @@ class Passes:
                 hand_over(work, self._scheduler, keep, self._patience)
             else:
                 compute_here(work, self._scheduler, keep, self._patience)
-            return call.finish(collect([values[i] for i in range(tree.n_kept)]))
+            return call.finish(collect([values[i] for i in range(tree.n_kept)])), False
         except BaseException as error:
             call.abandon()
             poison = _poison(error, key, items)

@@ -45,15 +45,11 @@ class Checkpoint:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._n_calls = 0
-        #: Whether the last call was answered from its record.
-        self.recalled = False
 
     def call(self, name: str, n_parts: int) -> KeptCall:
         """Begin the next call."""
         self._n_calls += 1
-        call = KeptCall(self._folder / f"{self._n_calls:05d}-{name}", n_parts)
-        self.recalled = call.result is not None
-        return call
+        return KeptCall(self._folder / f"{self._n_calls:05d}-{name}", n_parts)
 
     def forget_parts(self, name: str, parts: Iterable[int]) -> None:
         """Forget some parts of the next call, because what they say was written is not there."""

@@ -78,7 +78,6 @@ def apply(
     job: Job, given: Given, folder: Path, clock: Clock, checkpoint: Checkpoint, workers: Workers
 ) -> Applied:
     """Segment the job's source by the model that was given; write outputs below ``folder``."""
-    clock.is_recalled = lambda: checkpoint.recalled
     with clock.step("segment and write"):
         written = segment_and_write(job, folder, checkpoint, workers, given.model.parameters)
     return Applied(given, written)

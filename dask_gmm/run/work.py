@@ -157,8 +157,8 @@ def go_through_stages(
 ) -> Findings:
     """Survey, start, fit and segment; outputs are written below ``folder``."""
     config, source, plan = job.config, job.source, job.plan
-    clock.is_recalled = lambda: checkpoint.recalled
     passes = Passes.over_source(source, plan.leaves, workers.scheduler, checkpoint)
+    clock.is_recalled = lambda: passes.recalled
     with clock.step("survey"):
         seen = survey_stage(config, source, plan, passes)
     n_survey = passes.n_passes

@@ -99,7 +99,7 @@ def test_a_run_goes_on_after_every_record(clouds, undisturbed, dask_gmm, n, befo
     assert code == 0, err
     assert "going on with an unfinished run" in err
     assert results(clouds.run_dir) == undisturbed
-    known_steps = min(max(found - 4, 0) // 2, 5)
+    known_steps = sum(found >= each for each in (4, 7, 9, 11, 13))
     assert err.count("done earlier") == known_steps
     history = [json.loads(x) for x in (clouds.run_dir / "history.jsonl").read_text().splitlines()]
     full = [line["seconds"] for line in history if line["stage"] == "full"]
@@ -135,7 +135,7 @@ def test_a_damaged_record_falls_back_to_the_one_before(
     assert code == 0, err
     assert f"WARNING {path}: " in err
     assert "what it held is computed again" in err
-    assert err.count("done earlier") == 2
+    assert err.count("done earlier") == (3 if place == -1 else 2)  # the last one is a look ahead
     assert results(clouds.run_dir) == undisturbed
 
 
