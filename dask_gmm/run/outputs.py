@@ -13,6 +13,7 @@ import numpy as np
 
 from dask_gmm.data.grid import Grid
 from dask_gmm.data.sinks import RECORD, Sink, Unfinished
+from dask_gmm.data.sinks.cells import halves
 from dask_gmm.data.sinks.several import SeveralSink
 from dask_gmm.data.sources import Source
 from dask_gmm.data.sources.several import SeveralSource
@@ -272,9 +273,10 @@ def sweep_outputs(folder: Path, job: Job, failures: Collection[int]) -> None:
                     remove(each)
             for record in path.glob(f"*{RECORD}"):
                 record.unlink()
-        if output.kind in ("zarr", "ome-zarr"):
-            for half in path.rglob("*.partial"):
-                half.unlink()
+        # What becomes one file is on its way beside it.
+        array = output.kind in ("zarr", "ome-zarr")
+        for half in path.rglob("*.partial") if array else [*halves(path.parent)]:
+            half.unlink()
 
 
 def finish_outputs(sinks: Mapping[str, Sink], passes: Passes) -> None:

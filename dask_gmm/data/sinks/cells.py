@@ -74,6 +74,11 @@ def cannot_write(path: str, error: OSError) -> RunFailedError:
     )
 
 
+def halves(folder: Path) -> Iterator[Path]:
+    """Find the files below `folder` that killed processes had on the way; see :func:`appearing`."""
+    yield from folder.rglob(f".{'[0-9a-f]' * 32}.*")
+
+
 @contextmanager
 def appearing(target: Path, *, replaces: bool = False) -> Iterator[Path | None]:
     """Give a path to write to, which becomes `target` when all is written; None if it is there.
