@@ -112,8 +112,14 @@ def spark_times(session: Any, path: Path, known: Known) -> Times:
         return rows
 
     def fit(n: int, on: Any) -> float:
-        mixture = GaussianMixture(k=known.K, maxIter=n, tol=0.0, seed=1)
-        return seconds(lambda: mixture.fit(on))
+        mixture, done = GaussianMixture(k=known.K, maxIter=n, tol=0.0, seed=1), list[Any]()
+        took = seconds(lambda: done.append(mixture.fit(on)))
+        if done[0].summary.numIter != n:  # where its likelihood is no number it stops, silently
+            raise click.ClickException(
+                f"Spark stopped after {done[0].summary.numIter} of {n} iterations at "
+                f"({known.D}, {known.K})"
+            )
+        return took
 
     rows = cached(_files(path), known.rows)
     fit(2, rows.sample(min(1.0, 50_000 / known.rows), seed=1))  # the compiler warms up
