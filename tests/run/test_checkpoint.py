@@ -87,7 +87,8 @@ def n_records(folder):
 # The records: survey, starts, splits and merges; the first step, small classes; after each of the
 # five steps a look ahead; what was held out, outputs, segmentation.
 @pytest.mark.parametrize(
-    ("n", "before"), [(2, True), (6, True), (9, True), *((n, False) for n in range(1, 18))]
+    ("n", "before"),
+    [(2, True), (6, True), (9, True), *((n, False) for n in (1, 3, 4, 5, 6, 7, 13, 14, 16, 17))],
 )
 def test_a_run_goes_on_after_every_record(clouds, undisturbed, dask_gmm, n, before):
     with ended_at_record(n, before=before):
