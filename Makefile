@@ -18,7 +18,7 @@ PIP = "$(BIN)/python" -m pip --disable-pip-version-check
 RUN = "$(BIN)/python" -m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-memory test-slurm chaos lint format bench bench-pass-cost bench-chunks bench-scaling \
+.PHONY: help demo test test-long test-memory test-slurm chaos lint format bench bench-pass-cost bench-chunks bench-scaling \
   bench-selection bench-rare bench-out-of-core bench-spark pictures clean
 .SUFFIXES:
 .NOTPARALLEL: # one pip at a time in an environment
@@ -31,6 +31,9 @@ demo: $(VENV)/.stamp-demo ## segment NASA's Blue Marble into runs/blue-marble; d
 
 test: $(VENV)/.stamp-test ## run the tests; what the machine lacks is skipped, with the reason
 	@$(RUN) pytest $(ARGS)
+
+test-long: $(VENV)/.stamp-test ## run the tests that take tens of seconds each; 3 minutes
+	@$(RUN) pytest -m long $(ARGS)
 
 test-memory: $(VENV)/.stamp-test ## measure the memory of many drawn runs against what was predicted; minutes
 	@$(RUN) pytest -m memory tests/run $(ARGS)

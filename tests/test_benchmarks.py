@@ -97,6 +97,7 @@ def test_readings_are_counted_and_bars_are_kept_or_named(tmp_path):
     assert any("7 readings, 6 allowed" in words for words in bench_passes.missed(result))
 
 
+@pytest.mark.long
 def test_candidates_are_fitted_together_and_one_by_one(tmp_path, capsys):
     result = toy_result(bench_selection, "selection", tmp_path, "--require-passes", "1.5")
     assert result["together"]["chosen"] == ["full", 5]
@@ -108,6 +109,7 @@ def test_candidates_are_fitted_together_and_one_by_one(tmp_path, capsys):
     )
 
 
+@pytest.mark.long
 def test_small_classes_are_looked_for_with_the_second_draw_and_without(tmp_path):
     result = toy_result(bench_rare, "rare", tmp_path, "--require", "0.8")
     assert len(result["fits"]) == 5

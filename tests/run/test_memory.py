@@ -43,8 +43,18 @@ CASES = {
 }
 
 
+#: The others are enough for every run of the tests.
+LONG = ("a large sample", "two threads")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=name, marks=[pytest.mark.long] if name in LONG else [])
+        for name, case in CASES.items()
+    ],
+)
 def test_a_worker_holds_no_more_than_was_said(project, dask_gmm, peaks, case):
     shape, chunks, dtype, K, family, written, threads = case
     values = np.random.default_rng(0).random(shape, dtype="f4") * 200
