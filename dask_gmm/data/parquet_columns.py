@@ -117,6 +117,11 @@ def number_type(
             f"{hint if pa.types.is_decimal(element) else '; leave it out of source.columns'}"
         )
     width = found.list_size if pa.types.is_fixed_size_list(found) else None
+    if width == 0:
+        raise InputDataError(
+            f"{file}: column {name!r} ({key}) holds lists of no elements, so that there is no "
+            "feature; leave it out of source.columns"
+        )
     if pa.types.is_null(found):
         return None, width
     return np.dtype(bool if pa.types.is_boolean(element) else element.to_pandas_dtype()), width
