@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from glob import escape
 from pathlib import Path
@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dask_gmm.data.grid import Grid
 from dask_gmm.data.sinks import RECORD, Sink, Unfinished
 from dask_gmm.data.sinks.cells import halves
 from dask_gmm.data.sinks.several import SeveralSink
 from dask_gmm.data.sources import Source
 from dask_gmm.data.sources.several import SeveralSource
 from dask_gmm.engine.passes import Passes
-from dask_gmm.errors import ConfigurationError, RunFailedError
+from dask_gmm.errors import RunFailedError
 from dask_gmm.run.config import Config
 from dask_gmm.run.config.sections import Output
 from dask_gmm.run.directory import remove
 from dask_gmm.run.forms import Form, forms_of, suffix_of
 from dask_gmm.run.segment import Segmented
+from dask_gmm.run.sinks import CREATE
 
 if TYPE_CHECKING:
     from dask_gmm.run.job import Job
@@ -54,7 +54,7 @@ def create_sinks(
         if isinstance(source, SeveralSource):
             sinks |= _several(kind, folder / path, own, source, keep, again)
         else:
-            sinks |= _CREATE[kind](folder / path, own, source, keep, again)
+            sinks |= CREATE[kind](folder / path, own, source, keep, again)
     return {name: sinks[name] for name in written}
 
 
@@ -69,7 +69,7 @@ def _several(
     """Create outputs of many inputs: in the folder ``path``, those of every input by its name."""
     suffix = suffix_of(kind, next(iter(own)))
     members = [
-        _CREATE[kind](path / f"{name}{suffix}", own, member, keep, again)
+        CREATE[kind](path / f"{name}{suffix}", own, member, keep, again)
         for name, member in zip(source.names, source.members, strict=True)
     ]
     return {name: SeveralSink(tuple(each[name] for each in members), source.grid) for name in own}
@@ -82,164 +82,6 @@ def leave_out(sinks: Mapping[str, Sink], numbers: Collection[int]) -> Mapping[st
         name: replace(sink, left_out=left_out) if isinstance(sink, SeveralSink) else sink
         for name, sink in sinks.items()
     }
-
-
-def _zarr_sinks(
-    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
-) -> Mapping[str, Sink]:
-    from dask_gmm.data.sinks.zarr import ZarrSink
-
-    grid = source.grid
-    if not isinstance(grid, Grid):
-        raise ConfigurationError(f"{path}: a table's results are no Zarr array; allowed: parquet")
-    return {
-        name: ZarrSink.create(
-            path,
-            grid,
-            form.trailing,
-            form.dtype,
-            form.masked,
-            {"dask_gmm": name, **form.attributes},
-            again=again,
-        )
-        for name, form in own.items()
-    }
-
-
-def _npy_sinks(
-    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
-) -> Mapping[str, Sink]:
-    from dask_gmm.data.sinks.npy import NpySink
-
-    grid = source.grid
-    if not isinstance(grid, Grid):
-        raise ConfigurationError(f"{path}: a table's results are no .npy file; allowed: parquet")
-    return {
-        name: NpySink.create(path, grid, form.trailing, form.dtype, again=again)
-        for name, form in own.items()
-    }
-
-
-def _nifti_sinks(
-    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
-) -> Mapping[str, Sink]:
-    from dask_gmm.data.sinks.joined import JoinedSink
-    from dask_gmm.data.sinks.nifti import NiftiWriter
-
-    return {
-        name: JoinedSink.create(
-            path,
-            _grid(path, source),
-            form.trailing,
-            form.dtype,
-            NiftiWriter.of(path, source.geometry, classes=bool(form.colors)),
-            again=again,
-        )
-        for name, form in own.items()
-    }
-
-
-def _netcdf_sinks(
-    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
-) -> Mapping[str, Sink]:
-    from dask_gmm.data.sinks.joined import JoinedSink
-    from dask_gmm.data.sinks.netcdf import NetcdfWriter
-
-    return {
-        name: JoinedSink.create(
-            path,
-            _grid(path, source),
-            form.trailing,
-            form.dtype,
-            NetcdfWriter.of(path, source.geometry, name),
-            again=again,
-        )
-        for name, form in own.items()
-    }
-
-
-def _ome_zarr_sinks(
-    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
-) -> Mapping[str, Sink]:
-    from dask_gmm.data.sinks.ome_zarr import OmeZarrSink
-
-    return {
-        name: OmeZarrSink.create(
-            path,
-            _grid(path, source),
-            form.trailing,
-            form.dtype,
-            form.masked,
-            source.geometry,
-            colors=form.colors,
-            again=again,
-        )
-        for name, form in own.items()
-    }
-
-
-def _parquet_sinks(
-    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
-) -> Mapping[str, Sink]:
-    from dask_gmm.data.sinks.parquet import Part, create_parquet_sinks
-    from dask_gmm.data.sources.parquet import ParquetSource
-
-    if not isinstance(source, ParquetSource):
-        raise ConfigurationError(f"{path}: an array's results are no table; allowed: zarr, npy")
-    parts = [Part(name, form.columns, np.dtype(form.dtype)) for name, form in own.items()]
-    return create_parquet_sinks(path, parts, source, keep, again=again)
-
-
-def _geotiff_sinks(
-    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
-) -> Mapping[str, Sink]:
-    from dask_gmm.data.sinks.geotiff import GeoTiffWriter
-    from dask_gmm.data.sinks.joined import JoinedSink
-
-    grid, sinks = _grid(path, source), dict[str, Sink]()
-    for name, form in own.items():
-        writer = GeoTiffWriter(source.geometry, form.masked, form.columns, form.colors)
-        sinks[name] = JoinedSink.create(path, grid, form.trailing, form.dtype, writer, again=again)
-    return sinks
-
-
-def _image_sinks(
-    path: Path, own: Mapping[str, Form], source: Source, keep: Sequence[str], again: bool
-) -> Mapping[str, Sink]:
-    from dask_gmm.data.sinks.joined import JoinedSink
-    from dask_gmm.data.sinks.png import PngWriter
-    from dask_gmm.data.sinks.tiff import TiffWriter
-
-    grid, sinks = _grid(path, source), dict[str, Sink]()
-    for name, form in own.items():
-        kind = PngWriter if path.suffix.lower() == ".png" else TiffWriter
-        sinks[name] = JoinedSink.create(
-            path, grid, form.trailing, form.dtype, kind(form.colors), again=again
-        )
-    return sinks
-
-
-def _grid(path: Path, source: Source) -> Grid:
-    """Return the grid of an array; a table has none."""
-    grid = source.grid
-    if not isinstance(grid, Grid):
-        raise ConfigurationError(f"{path}: a table's results are no array; allowed: parquet")
-    return grid
-
-
-#: From a kind of output to what creates sinks of it: called with the path, the forms of the outputs
-#: that lie there by name, the source (of many inputs each one, in a call of its own), the columns
-#: to be carried through, and whether they were created before.
-_CREATE: dict[str, Callable[..., Mapping[str, Sink]]] = {
-    "zarr": _zarr_sinks,
-    "npy": _npy_sinks,
-    "geotiff": _geotiff_sinks,
-    "image": _image_sinks,
-    "nifti": _nifti_sinks,
-    "ome-zarr": _ome_zarr_sinks,
-    "netcdf": _netcdf_sinks,
-    "parquet": _parquet_sinks,
-}
 
 
 def require_complete(sinks: Mapping[str, Sink]) -> None:
