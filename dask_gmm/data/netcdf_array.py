@@ -16,11 +16,12 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from dask_gmm.data.extras import required
 from dask_gmm.data.manifest import fingerprint
 from dask_gmm.data.npy_array import CELL_BYTES
 from dask_gmm.data.objects import StoredObject
 from dask_gmm.data.stored import Inventory, check_content, without
-from dask_gmm.errors import ConfigurationError, InputDataError
+from dask_gmm.errors import InputDataError
 
 #: The library below is not made for several threads at once.
 netcdf_lock = threading.RLock()
@@ -169,7 +170,7 @@ class NetcdfArray:
             sizes = zip(place, self.chunks, strict=True)
             try:
                 self._read(tuple(slice(i * n, (i + 1) * n) for i, n in sizes))
-            except Exception:
+            except Exception:  # as above: this one is it
                 return f"chunk {place}"
         return f"the block at {tuple(span.start for span in selection)}"
 
@@ -194,13 +195,7 @@ def netcdf_file(path: str, mode: str = "r", **options: Any) -> Iterator[Any]:
 
 
 def _open(path: str, mode: str = "r", **options: Any) -> Any:
-    try:
-        import netCDF4
-    except ImportError:
-        raise ConfigurationError(
-            "source.kind: netcdf needs the package netCDF4; install it: "
-            "pip install 'dask-gmm[netcdf]'"
-        ) from None
+    netCDF4 = required("netCDF4", "netcdf", "NetCDF", path)
     try:
         dataset: Any = netCDF4.Dataset(path, cast("Any", mode), **options)
     except FileNotFoundError:

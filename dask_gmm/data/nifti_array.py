@@ -17,9 +17,10 @@ from typing import IO, Any
 
 import numpy as np
 
+from dask_gmm.data.extras import required
 from dask_gmm.data.npy_array import NpyArray
 from dask_gmm.data.stored import check_content
-from dask_gmm.errors import ConfigurationError, InputDataError, RunFailedError
+from dask_gmm.errors import InputDataError, RunFailedError
 
 #: Bytes that are unpacked at a time.
 _PIECE = 4 << 20
@@ -81,12 +82,7 @@ def open_nifti_array(path: str) -> tuple[NiftiArray, Any]:
     ConfigurationError
         If nibabel is not installed.
     """
-    try:
-        import nibabel
-    except ImportError:
-        raise ConfigurationError(
-            "source.kind: nifti needs the package nibabel; install it: pip install 'dask-gmm[bio]'"
-        ) from None
+    nibabel = required("nibabel", "bio", "NIfTI", path)
     try:
         with Path(path).open("rb") as file:
             packed = file.read(2) == _MAGIC

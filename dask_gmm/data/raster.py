@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dask_gmm.data.extras import required
 from dask_gmm.data.manifest import fingerprint
 from dask_gmm.data.npy_array import CELL_BYTES
 from dask_gmm.data.objects import StoredObject
 from dask_gmm.data.stored import Inventory, check_content
-from dask_gmm.errors import ConfigurationError, InputDataError
+from dask_gmm.errors import InputDataError
 
 #: What GDAL may keep of decoded blocks, in MB. Windows are whole blocks, so none comes twice; its
 #: default, a twentieth of the machine's memory, would count as the worker's.
@@ -66,15 +67,8 @@ def require_rasterio(path: str) -> Any:
     ConfigurationError
         With the line that installs it.
     """
-    try:
-        import rasterio
-        import rasterio.errors
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"{path}: GeoTIFF needs the package {error.name}, which is not installed: "
-            "python3 -m pip install 'dask-gmm[geo]'"
-        ) from error
-    return rasterio
+    required("rasterio.errors", "geo", "GeoTIFF", path)
+    return required("rasterio", "geo", "GeoTIFF", path)
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dask_gmm.data.extras import required
 from dask_gmm.data.manifest import fingerprint
 from dask_gmm.data.npy_array import CELL_BYTES, NpyArray
 from dask_gmm.data.objects import StoredObject
 from dask_gmm.data.stored import Inventory, StoredArray, check_content, without
-from dask_gmm.errors import ConfigurationError, InputDataError
+from dask_gmm.errors import InputDataError
 
 
 @contextmanager
@@ -56,14 +57,7 @@ def require_tifffile(path: str) -> Any:
     ConfigurationError
         With the line that installs it.
     """
-    try:
-        import tifffile
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"{path}: TIFF needs the package tifffile, which is not installed: "
-            "python3 -m pip install 'dask-gmm[image]'"
-        ) from error
-    return tifffile
+    return required("tifffile", "image", "TIFF", path)
 
 
 @dataclass(frozen=True)
@@ -140,7 +134,7 @@ class TiffArray:
                 target = values[tuple(i - s.start for i, s in zip(place, selection, strict=False))]
                 try:
                     page = pages[number]
-                except Exception as error:
+                except Exception as error:  # of a damaged directory of pages, anything
                     raise self._unreadable(place, selection[n:], error) from error
                 self._read_page(file, page, place, selection[n:], target)
         return values
