@@ -96,15 +96,14 @@ def _understood(error: Exception) -> DaskGmmError:
 
 def _say(message: str) -> None:
     """Tell the user: as a log line where logs are JSON, else as it is."""
-    from dask_gmm.run.logs import are_json
+    from dask_gmm.run.logs import are_json, printable
 
     if are_json():
         log.error("%s", message.removeprefix("error: "))
         return
     # A terminal is not to be told what to do by the name of a file.
-    text = "".join(c if c.isprintable() else "?" for c in message)
     with contextlib.suppress(OSError):
-        click.echo(text, err=True)
+        click.echo(printable(message), err=True)
 
 
 @contextlib.contextmanager

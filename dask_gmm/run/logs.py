@@ -54,6 +54,11 @@ class TerminalLines(PlainLines):
         return _one_line(record)
 
 
+def printable(text: str, instead: str = "?") -> str:
+    """Return text without the characters that command a terminal, and that no font has."""
+    return "".join(c if c.isprintable() else instead for c in text)
+
+
 def _one_line(record: logging.LogRecord) -> str:
     """Return a message as one printable line; of an exception its type and text."""
     message = record.getMessage()
@@ -63,7 +68,7 @@ def _one_line(record: logging.LogRecord) -> str:
     if record.exc_info and record.exc_info[1] is not None:
         error = record.exc_info[1]
         message += f" ({type(error).__name__}: {error})"
-    return "".join(c if c.isprintable() else " " for c in " ".join(message.split()))
+    return printable(" ".join(message.split()), " ")
 
 
 class TerminalHandler(logging.Handler):

@@ -10,6 +10,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from dask_gmm.run.logs import printable
+
 if TYPE_CHECKING:
     from dask_gmm.run.job import Outcome
     from dask_gmm.run.plan import RunPlan
@@ -103,7 +105,7 @@ def _print_line(console: Console, text: str, style: str = "") -> None:
 
 
 def _plain(value: Any, style: str = "") -> Text:
-    return Text("".join(c if c.isprintable() else "?" for c in str(value)), style=style)
+    return Text(printable(str(value)), style=style)
 
 
 def _shown(value: Any, name: str) -> Text:

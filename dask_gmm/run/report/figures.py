@@ -8,6 +8,7 @@ from typing import Any
 
 from dask_gmm.palette import class_colors
 from dask_gmm.plots import label_image, plot_convergence
+from dask_gmm.run.logs import printable
 from dask_gmm.run.quicklook import Quicklook
 from dask_gmm.run.report import images, words
 
@@ -62,8 +63,7 @@ def _draw_quicklook(path: Path, record: Mapping[str, Any], quicklook: Quicklook)
     K = len(record["classes"])
     left.imshow(colors, interpolation="nearest")
     right.imshow(label_image(quicklook.labels, K), interpolation="nearest")
-    what = "".join(c if c.isprintable() else "?" for c in what)  # no font has the others
-    left.set_title(what, fontsize=8, parse_math=False, wrap=True)
+    left.set_title(printable(what), fontsize=8, parse_math=False, wrap=True)
     right.set_title(f"{K} classes", fontsize=8)
     for axes in (left, right):
         axes.set_axis_off()
