@@ -34,32 +34,6 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Coordinate:
-    """A named coordinate over some leading axes, small enough to be carried about.
-
-    What is large (a longitude per pixel) is copied by the sink from the input itself.
-
-    Parameters
-    ----------
-    name : str
-    dims : tuple of str
-        The axes that it runs along; none for a single value.
-    values : tuple of (float, int or str)
-        In C order, as stored.
-    dtype : str
-        NumPy's name.
-    attributes : str
-        A JSON object.
-    """
-
-    name: str
-    dims: tuple[str, ...]
-    values: tuple[float | int | str, ...] = field(repr=False)
-    dtype: str = "float64"
-    attributes: str = "{}"
-
-
-@dataclass(frozen=True)
 class Geometry:
     """Where the pixels of an input lie: small, frozen, hashable, and plain JSON.
 
@@ -82,8 +56,6 @@ class Geometry:
     scaling : tuple of (float, float) or None
         Scale and offset of every feature that is read: value = scale * stored + offset. Rows are
         read as stored.
-    coordinates : tuple of Coordinate
-        Named ones, of NetCDF and xarray.
     header : str
         A JSON object of what else the format wants back: for sinks of the same format only.
     """
@@ -94,7 +66,6 @@ class Geometry:
     affine: Affine | None = None
     nodata: float | None = None
     scaling: tuple[tuple[float, float], ...] | None = None
-    coordinates: tuple[Coordinate, ...] = field(default=(), repr=False)
     header: str = field(default="{}", repr=False)
 
     @property
@@ -125,11 +96,15 @@ class Geometry:
         """Return what a reader of the manifest wants to know; what is not known is left out."""
         plain = {name: value for name, value in asdict(self).items() if value not in (None, ())}
         plain.pop("header")
-        plain.pop("coordinates", None)
-        if self.coordinates:
-            plain["coordinates"] = [each.name for each in self.coordinates]
-        if self.nodata is not None and not math.isfinite(self.nodata):
-            plain["nodata"] = str(self.nodata)  # JSON has no NaN
         if self.pixel is not None:
             plain["pixel"] = {"size": self.pixel[0], "unit": self.pixel[1]}
-        return plain
+        return {name: _json_value(value) for name, value in plain.items()}
+
+
+def _json_value(value: Any) -> Any:
+    """Return a value with texts for NaN and infinity, which JSON has not."""
+    if isinstance(value, dict):
+        return {name: _json_value(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(each) for each in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

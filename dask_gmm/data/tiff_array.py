@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import product
+from itertools import product, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -251,7 +251,7 @@ def open_tiff(path: str) -> tuple[StoredArray, str, bool, int]:
             digest = hashlib.sha256(tags.encode()).hexdigest()
             dtype = np.dtype(series.dtype).newbyteorder(file.byteorder)
             colored = page.photometric in (2, 6) and page.samplesperpixel >= 3
-            alpha = len(page.extrasamples) if page.photometric in (1, 2) else 0
+            alpha = _trailing_alpha(page.extrasamples) if page.photometric in (1, 2) else 0
             axes, shape, offset = series.axes, series.shape, series.dataoffset
             array: StoredArray
             if offset is not None:
@@ -270,5 +270,12 @@ def open_tiff(path: str) -> tuple[StoredArray, str, bool, int]:
     return array, axes, colored, alpha
 
 
+def _trailing_alpha(extra: Sequence[int]) -> int:
+    """Count the last samples beyond colours that are alpha; those of no said kind are data."""
+    return len(list(takewhile(lambda kind: int(kind) in _ALPHA, reversed(extra))))
+
+
+#: Kinds of extra samples: associated and unassociated alpha.
+_ALPHA = (1, 2)
 #: Tags that tell where the data lie.
 _PLACES = ("StripOffsets", "TileOffsets", "StripByteCounts", "TileByteCounts")

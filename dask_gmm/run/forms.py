@@ -81,7 +81,7 @@ def forms(K: int, *, top: int | None = None, quantised: bool = False) -> dict[st
 
 
 def check_shapes(config: Config, source: Source) -> None:
-    """Refuse pictures of what has no rows and columns, or more axes than these.
+    """Refuse pictures of what has no rows and columns, and names that do not say a format.
 
     Raises
     ------
@@ -91,6 +91,11 @@ def check_shapes(config: Config, source: Source) -> None:
     for name, output in config.written().items():
         kind = output.kind
         ending = suffix_of(kind, name) if several else output.path.lower()
+        if kind == "nifti" and not ending.endswith((".nii", ".nii.gz")):
+            raise ConfigurationError(
+                f"outputs.{name}: found path {output.path!r}; the name of a NIfTI volume ends in "
+                ".nii or .nii.gz; correct it, or set kind: zarr"
+            )
         if kind == "geotiff" or (kind == "image" and ending.endswith(".png")):
             what = "GeoTIFF" if kind == "geotiff" else "PNG"
             shapes = (member.grid.shape for member in members_of(source))

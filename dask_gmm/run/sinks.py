@@ -62,6 +62,7 @@ def _ome_zarr(
             form.masked,
             source.geometry,
             colors=form.colors,
+            attributes=form.attributes,
             again=again,
         )
         for name, form in own.items()
@@ -108,7 +109,7 @@ def _joined(
 def _geotiff(path: Path, name: str, form: Form, source: Source) -> Writer:
     from dask_gmm.data.sinks.geotiff import GeoTiffWriter
 
-    return GeoTiffWriter(source.geometry, form.masked, form.columns, form.colors)
+    return GeoTiffWriter(source.geometry, form.masked, form.columns, form.colors, form.scale)
 
 
 def _image(path: Path, name: str, form: Form, source: Source) -> Writer:
@@ -122,13 +123,13 @@ def _image(path: Path, name: str, form: Form, source: Source) -> Writer:
 def _nifti(path: Path, name: str, form: Form, source: Source) -> Writer:
     from dask_gmm.data.sinks.nifti import NiftiWriter
 
-    return NiftiWriter.of(path, source.geometry, classes=bool(form.colors))
+    return NiftiWriter.of(path, source.geometry, classes=bool(form.colors), scale=form.scale)
 
 
 def _netcdf(path: Path, name: str, form: Form, source: Source) -> Writer:
     from dask_gmm.data.sinks.netcdf import NetcdfWriter
 
-    return NetcdfWriter.of(path, source.geometry, name)
+    return NetcdfWriter.of(path, source.geometry, name, form.scale, form.masked)
 
 
 def _grid(path: Path, source: Source) -> Grid:

@@ -208,6 +208,19 @@ def test_alpha_of_a_tiff_is_left_out_unless_it_is_asked_for(tmp_path):
     np.testing.assert_array_equal(rows_of(asked)[0], values[..., 3:])
 
 
+def test_samples_of_no_said_kind_are_features(tmp_path):
+    """As tifffile writes five channels, and a scanner its infrared beside the colours."""
+    values = drawn(50, 70, 5, dtype="u2")
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="minisblack", planarconfig="contig")
+    source = open_source("image", str(tmp_path / "a.tif"))
+    np.testing.assert_array_equal(rows_of(source)[0], values)
+    near = values[..., :4]
+    tifffile.imwrite(tmp_path / "b.tif", near, photometric="rgb", extrasamples=["unspecified"])
+    source = open_source("image", str(tmp_path / "b.tif"))
+    assert source.feature_names == ("red", "green", "blue", "extra_1")
+    np.testing.assert_array_equal(rows_of(source)[0], near)
+
+
 def test_a_damaged_segment_of_a_tiff_is_named(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, drawn(64, 64), compression="zlib", tile=(16, 16))

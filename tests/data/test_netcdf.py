@@ -122,6 +122,10 @@ def test_nodata_of_the_configuration_is_in_stored_units(tmp_path):
         ({"columns": ("sst",), "feature_axis": "lat"}, "found 'lat', but source.columns names"),
         ({"variable": "sst", "feature_axis": "bands"}, "names its axes"),
         ({"variable": "sst"}, "is one of space or time; set null for one feature"),
+        (
+            {"variable": "sst", "feature_axis": None, "nodata": -99999},
+            r"source.nodata: found -99999.* cannot hold; .* before scale_factor",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path, options, said):

@@ -135,3 +135,13 @@ def test_what_is_there_is_never_overwritten_and_other_shapes_are_refused(tmp_pat
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(RunFailedError, match=r"cannot be written"):
         NpySink.create(tmp_path / "file" / "a.npy", Grid((4,), (2,)), (), "u1")
+
+
+def test_a_file_that_is_whole_and_whose_record_was_swept_away_misses_nothing(tmp_path):
+    """As after the end of a run, whose results are not moved into place yet."""
+    grid = Grid((4,), (2,))
+    sink = NpySink.create(tmp_path / "a.npy", grid, (), "u1")
+    for cell in range(2):
+        sink.write(cell, np.zeros(2, "u1"))
+    (tmp_path / "a.npy.cells").unlink()
+    assert NpySink.create(tmp_path / "a.npy", grid, (), "u1", again=True).missing_cells() == []

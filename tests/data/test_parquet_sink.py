@@ -159,3 +159,12 @@ def test_nothing_that_exists_is_overwritten(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RunFailedError, match="cannot be written"):
         create_parquet_sinks(tmp_path / "file/out", [LABELS], source, [])
+
+
+def test_cells_of_joined_files_are_not_missing_when_their_parts_are_gone(tmp_path):
+    source = make(tmp_path)
+    sinks = create_parquet_sinks(tmp_path / "out", [LABELS, SHARES], source, [])
+    write_cells(sinks, source, range(5))
+    finish(sinks)
+    again = create_parquet_sinks(tmp_path / "out", [LABELS, SHARES], source, [], again=True)
+    assert again["labels"].missing_cells() == again["probabilities"].missing_cells() == []

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from dask_gmm.data.grid import Grid
 from dask_gmm.data.sinks.geotiff import GeoTiffWriter
+from dask_gmm.data.sinks.joined import JoinedSink
 from dask_gmm.errors import RunFailedError
 from dask_gmm.run.config import load_config
 from dask_gmm.run.job import plan_configured
@@ -75,6 +78,27 @@ def test_results_lie_where_the_input_lies_and_are_those_of_the_same_array(scene,
     for name, values in found.items():
         expected = scene.output(name, scene.path / "runs/zarr")
         np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_bytes_tell_their_scale_and_labels_are_not_averaged(scene, dask_gmm):
+    """Probabilities of two classes as bytes, and whose they are, also in the overviews."""
+    wanted = {"kind": "geotiff", "path": "p.tif", "dtype": "uint8", "top": 2}
+    outputs = {"labels": ALL["labels"], "probabilities": wanted}
+    code, _, err = dask_gmm("run", scene.config(source=scene.source, outputs=outputs))
+    assert code == 0, err
+    with rasterio.open(scene.run_dir / "p.tif") as found:
+        assert found.scales == pytest.approx((1 / 254,) * 2)
+        assert found.nodata == 255
+    writer = GeoTiffWriter(None, 0, ("label_1",))
+    grid = Grid((1024, 1024), (1024, 1024))
+    sink = JoinedSink.create(scene.path / "l.tif", grid, (), "u1", writer)
+    sink.write(0, np.tile(np.array([1, 3], "u1"), (1024, 512)))
+    for each in sink.to_finish():
+        each.join()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(scene.path / "l.tif", overview_level=0) as coarse:
+            assert set(np.unique(coarse.read(1))) <= {1, 3}
 
 
 def test_the_report_and_the_quicklook_tell_areas(scene, dask_gmm):

@@ -136,6 +136,13 @@ def test_a_truncated_volume_ends_in_3_and_names_the_plane(head, dask_gmm):
     assert not (head.run_dir / "manifest.json").exists()
 
 
+def test_a_name_that_says_no_format_is_refused_before_anything_is_read(head, dask_gmm):
+    config = nifti(head)
+    code, _, err = dask_gmm("plan", config, "--set=outputs.labels.path=labels.zarr")
+    assert code == 2
+    assert "outputs.labels: found path 'labels.zarr'; the name of a NIfTI volume ends in" in err
+
+
 @pytest.mark.parametrize(
     ("kind", "module", "extra"), [("nifti", "nibabel", "bio"), ("netcdf", "netCDF4", "netcdf")]
 )
@@ -227,6 +234,45 @@ def test_netcdf_comes_back_with_its_coordinates_and_without_its_packing(sea, das
     assert sea.manifest()["rows"]["nodata"] == masked.sum() > 0
     assert sea.manifest()["feature_names"] == ["sst", "salt"]
     assert dask_gmm("verify", sea.run_dir)[0] == 0
+
+
+def bytes_of_probabilities(suffix):
+    return {
+        "labels": {"path": f"labels{suffix}"},
+        "probabilities": {"path": f"p{suffix}", "dtype": "uint8"},
+        "uncertainty": None,
+        "log_density": None,
+    }
+
+
+def test_bytes_read_as_probabilities_in_netcdf(sea, dask_gmm):
+    source = {"kind": "netcdf", "path": "data/sea.nc", "columns": ["sst", "salt"]}
+    config = sea.config(source=source, outputs=bytes_of_probabilities(".nc"))
+    assert dask_gmm("run", config)[0] == 0
+    masked = np.isnan(sea.values).any(axis=-1)
+    with xr.open_dataset(sea.run_dir / "p.nc", engine="netcdf4") as found:
+        p = found.probabilities.values
+    np.testing.assert_array_equal(np.isnan(p).all(axis=-1), masked)
+    np.testing.assert_allclose(p[~masked].sum(axis=-1), 1.0, atol=3 / 254)
+
+
+def test_bytes_read_as_probabilities_in_nifti(head, dask_gmm):
+    source = {"kind": "nifti", "path": "data/head.nii.gz"}
+    config = head.config(source=source, outputs=bytes_of_probabilities(".nii.gz"))
+    code, _, err = dask_gmm("run", config)
+    assert code == 0, err
+    p = nib.load(head.run_dir / "p.nii.gz").get_fdata()
+    np.testing.assert_allclose(p.sum(axis=-1), 1.0, atol=3 / 254)
+
+
+def test_bytes_tell_their_scale_in_ome_zarr(cells, dask_gmm):
+    config = ome_zarr(cells)
+    settings = ["--set=outputs.probabilities.dtype=uint8"]
+    assert dask_gmm("run", config, *settings)[0] == 0
+    group = zarr.open_group(str(cells.run_dir / "probabilities.zarr"), mode="r")
+    for level in "01":
+        said = dict(group[level].attrs)
+        assert (said["scale_factor"], said["_FillValue"]) == (pytest.approx(1 / 254), 255)
 
 
 def test_a_variable_that_is_not_there_ends_in_2(sea, dask_gmm):

@@ -59,7 +59,9 @@ class GeoTiffWriter:
         from rasterio.shutil import copy
 
         tiles = path.with_name(f"{path.stem}.tiles{path.suffix}")
-        resampling = "NEAREST" if self.colors else "AVERAGE"
+        # Labels between two others are other labels.
+        measured = parts.dtype.kind == "f" or self.scale is not None
+        resampling = "AVERAGE" if measured else "NEAREST"
         try:
             with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE, GDAL_PAM_ENABLED="NO"), _unplaced(rasterio):
                 self._write_tiles(rasterio, tiles, parts)

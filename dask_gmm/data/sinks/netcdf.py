@@ -33,15 +33,28 @@ class NetcdfWriter:
         Of the leading axes.
     input_path, variable : str
         What the results are of: coordinates are copied from there, as they are stored.
+    scale : float or None
+        What a stored number is multiplied by; None: it is the value itself.
+    masked : float
+        The number that stands for no data, where there is a scale.
     """
 
     name: str
     dims: tuple[str, ...]
     input_path: str
     variable: str
+    scale: float | None = None
+    masked: float = 0.0
 
     @classmethod
-    def of(cls, path: Path, geometry: Geometry | None, name: str) -> NetcdfWriter:
+    def of(
+        cls,
+        path: Path,
+        geometry: Geometry | None,
+        name: str,
+        scale: float | None = None,
+        masked: float = 0.0,
+    ) -> NetcdfWriter:
         """Return the writer for a result at `path` of an input that lies at `geometry`.
 
         Raises
@@ -55,7 +68,7 @@ class NetcdfWriter:
                 f"{path}: only results of a NetCDF file can be one; set kind: same"
             )
         dims = tuple(axis.name or f"axis_{i}" for i, axis in enumerate(geometry.axes))
-        return cls(name, dims, said["netcdf"], said["variable"])
+        return cls(name, dims, said["netcdf"], said["variable"], scale, masked)
 
     def write(self, path: Path, parts: Parts) -> None:
         """Write the file, every chunk whole and once."""
@@ -77,7 +90,7 @@ class NetcdfWriter:
                 complevel=1,
                 fletcher32=True,
                 chunksizes=(*chunks, *(1 for _ in parts.trailing)),
-                fill_value=np.nan if parts.dtype.kind == "f" else False,
+                fill_value=self._fill_value(parts),
             )
             variable.setncatts(said | self._attributes(parts))
             variable.set_auto_maskandscale(False)
@@ -96,9 +109,15 @@ class NetcdfWriter:
             numbers[:] = np.arange(1, length + 1)
         return names
 
+    def _fill_value(self, parts: Parts) -> float | bool:
+        if self.scale is not None:
+            return self.masked
+        return np.nan if parts.dtype.kind == "f" else False
+
     def _attributes(self, parts: Parts) -> dict[str, Any]:
         if self.name != "labels":
-            return {"long_name": self.name.replace("_", " "), "units": "1"}
+            packed = {} if self.scale is None else {"scale_factor": self.scale, "add_offset": 0.0}
+            return {"long_name": self.name.replace("_", " "), "units": "1", **packed}
         return {"long_name": "class, 0 where masked", "units": "1"}
 
 

@@ -37,13 +37,23 @@ class NiftiWriter:
         The input's, as its `Geometry` carries it.
     classes : bool
         Whether the numbers are class numbers, which the format can say.
+    scale : float or None
+        What a stored number is multiplied by.
     """
 
     header: str
     classes: bool
+    scale: float | None = None
 
     @classmethod
-    def of(cls, path: Path, geometry: Geometry | None, *, classes: bool) -> NiftiWriter:
+    def of(
+        cls,
+        path: Path,
+        geometry: Geometry | None,
+        *,
+        classes: bool,
+        scale: float | None = None,
+    ) -> NiftiWriter:
         """Return the writer for results at `path` of an input that lies at `geometry`.
 
         Raises
@@ -64,7 +74,7 @@ class NiftiWriter:
                 f"{path}: a NIfTI volume's first axes are x, y, z, but here {names} are, as "
                 "source.feature_axis is one of space; set kind: zarr"
             )
-        return cls(geometry.header, classes)
+        return cls(geometry.header, classes, scale)
 
     def write(self, path: Path, parts: Parts) -> None:
         """Write the file."""
@@ -109,7 +119,7 @@ class NiftiWriter:
         header = found.as_byteswapped("<")
         header.set_data_shape(shape)
         header.set_data_dtype(dtype)
-        header.set_slope_inter(1.0, 0.0)
+        header.set_slope_inter(self.scale or 1.0, 0.0)
         header["vox_offset"] = 0  # behind the header: extensions were not read
         header["cal_min"] = header["cal_max"] = 0
         header["descrip"] = b"dask-gmm"

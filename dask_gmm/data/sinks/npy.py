@@ -84,12 +84,13 @@ class NpySink:
             raise RunFailedError(f"{path}: exists already; remove it or choose another path")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            # First: a whole file without a record is a finished one.
+            _record(path).write_bytes(bytes(len(grid)))
             with path.open("xb") as file:
                 file.write(head.getvalue())
                 file.flush()
                 # A mapping into a hole of a full disk would kill the process that writes there.
                 os.posix_fallocate(file.fileno(), 0, offset + n_bytes)
-            _record(path).write_bytes(bytes(len(grid)))
         except OSError as error:
             raise cannot_write(str(path), error) from error
         return cls(str(path), grid, trailing, little, offset)
@@ -146,6 +147,8 @@ class NpySink:
             whole = self.offset + np.prod(self.grid.shape + self.trailing) * self.dtype.itemsize
             if Path(self.path).stat().st_size != whole:
                 return list(range(len(self.grid)))
+            if not _record(Path(self.path)).exists():  # swept away, since all of it was there
+                return []
             written = _record(Path(self.path)).read_bytes()
         except FileNotFoundError:
             return list(range(len(self.grid)))

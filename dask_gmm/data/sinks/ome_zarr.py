@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,7 @@ class OmeZarrSink:
         geometry: Geometry | None,
         *,
         colors: Sequence[tuple[int, int, int]] = (),
+        attributes: Mapping[str, Any] = MappingProxyType({}),
         again: bool = False,
     ) -> OmeZarrSink:
         """Create the group and the arrays of all levels; with ``again`` they are there already.
@@ -122,6 +124,8 @@ class OmeZarrSink:
             Of an input that is OME-Zarr.
         colors : sequence of (int, int, int), optional
             Of the classes 1, 2, ...: the image is one of labels.
+        attributes : mapping, optional
+            Of the array of every level.
 
         Raises
         ------
@@ -151,7 +155,7 @@ class OmeZarrSink:
                 trailing,
                 dtype,
                 fill_value,
-                {},
+                attributes,
                 again=again,
                 before=before if trailing else None,
                 trailing_name=component,

@@ -196,10 +196,16 @@ class ParquetSink:
         return hashlib.blake2b(block.data, digest_size=16).hexdigest()
 
     def missing_cells(self) -> list[int]:
-        """Return the cells whose part is not there, in order."""
+        """Return the cells whose part is not there, nor the file that it became, in order."""
         folder = self.files.part_path(self.part.name, 0).parent
         there = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
-        return [cell for cell in range(len(self.rows)) if f"{cell}.npy" not in there]
+        joined = {
+            cell
+            for name, cells in self.files.files
+            if Path(self.files.path, name).exists()
+            for cell, _ in cells
+        }
+        return [c for c in range(len(self.rows)) if c not in joined and f"{c}.npy" not in there]
 
     def to_finish(self) -> tuple[ResultFiles, ...]:
         """Return what is joined when every cell is there."""

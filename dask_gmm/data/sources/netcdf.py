@@ -68,6 +68,18 @@ class _Variable:
         return DecodedArray(self.array, self.scale, self.offset, empty)
 
 
+def _require_possible(nodata: Any, found: Sequence[_Variable], place: str) -> None:
+    """Refuse a value for no data that no variable can hold as it is stored."""
+    wanted = [] if nodata in ("auto", None) else np.atleast_1d(nodata).tolist()
+    for value in wanted:
+        if not any(possible_nodata([value], each.array.dtype) for each in found):
+            dtypes = ", ".join(sorted({str(each.array.dtype) for each in found}))
+            raise ConfigurationError(
+                f"source.nodata: found {value!r}, which {place} ({dtypes}) cannot hold; allowed "
+                "are values of that dtype, in stored units, before scale_factor and add_offset"
+            )
+
+
 def open_netcdf(options: SourceOptions) -> GridSource:
     """Open a variable of a NetCDF file, or those named by `columns`, each a feature.
 
@@ -89,6 +101,7 @@ def open_netcdf(options: SourceOptions) -> GridSource:
         packed = apart or any(each.packed for each in found)
         arrays: list[StoredArray] = [each.array for each in found]
         if packed:
+            _require_possible(options.nodata, found, place)
             arrays = [each.decoded(options.nodata) for each in found]
         steps = tuple(each.step for each in arrays if isinstance(each, DecodedArray)) or None
         if options.variable is None and options.columns is not None:
