@@ -13,7 +13,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 
 from dask_gmm.fit import readings
 from dask_gmm.fit.loop import Solution
-from dask_gmm.fit.sample import FittedStart, StartPlan, best_start, fit_in_memory, fit_start
+from dask_gmm.fit.sample import FittedStart, StartPlan, fit_in_memory, fit_start, ranking
 from dask_gmm.fit.split_merge import split_and_merge
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.rows import Rows
@@ -48,7 +48,8 @@ class Way:
         fitted = [self._fit_start(each, plan, rows) for each in seeds]
         ranked = sorted(fitted, key=lambda each: -each.solution.lower_bound)
         better = [split_and_merge(each, plan, rows, None) for each in ranked[: self.improved]]
-        return best_start([*better, *ranked[self.improved :]]).final
+        ends = [*better, *ranked[self.improved :]]
+        return ends[ranking(ends)[0]].final
 
     def _fit_start(self, seed: int, plan: StartPlan, rows: np.ndarray) -> FittedStart:
         if not self.method.startswith("ward"):

@@ -5,7 +5,7 @@ sufficient statistics of all rows.
 
 starts        responsibilities to begin with, drawn on rows in memory
 loop          the iteration: begin, step, and the solution it ends in
-state         what stands between two readings, for a checkpoint to hold
+state         what stands between two readings
 acceleration  steps extrapolated from those before
 stopping      when to stop: a fixed tolerance, or when the remaining gain means nothing
 ahead         where a sample says that EM over all rows will end

@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from dask_gmm.fit.loop import Lookout, Rules, fit_em
 from dask_gmm.fit.readings import expectation_in_memory
 from dask_gmm.fit.stopping import Negligible
@@ -114,6 +116,7 @@ class _Raised:
         kept = level.N < EMPTY
         if not (kept | (N > EMPTY)).all():
             raise _NothingLeftError
+        N = np.where(kept, level.N, N)  # what all rows leave empty stays as it is
         raised = replace(
             level,
             N=N,

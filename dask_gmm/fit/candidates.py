@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dask_gmm.fit.readings import Readings
-from dask_gmm.fit.sample import FittedStart, StartPlan, fit_start
+from dask_gmm.fit.sample import FittedStart, StartPlan, fit_start, ranking
 from dask_gmm.fit.split_merge import split_and_merge
 from dask_gmm.fit.stopping import NEGLIGIBLE
 from dask_gmm.mixture.arrays import Array
@@ -117,13 +117,9 @@ def _by_kind(contenders: Iterable[Contender]) -> list[list[Contender]]:
     return list(kinds.values())
 
 
-def _ranked(contenders: Iterable[Contender]) -> list[Contender]:
-    """Return starts of one kind, the best on the sample first: collapse wins nothing."""
-
-    def key(each: Contender) -> tuple[int, float, int]:
-        return each.fitted.n_collapsed, -each.fitted.final.lower_bound, each.fitted.seed
-
-    return sorted(contenders, key=key)
+def _ranked(contenders: Sequence[Contender]) -> list[Contender]:
+    """Return starts of one kind, the best on the sample first."""
+    return [contenders[i] for i in ranking([each.fitted for each in contenders])]
 
 
 def _may_win(contender: Contender, level: Array | None, n_collapsed: int, sample: Sample) -> bool:

@@ -138,7 +138,7 @@ def _first_reading(
     looked = readings.run("e-steps-and-draw", e_steps_and_draw, mixtures, frame, plan)
     rows = both_draws(sample, looked.drawn, plan)
     bases = [each for each in best_of_kinds(contenders) if each.plan.n_components > 1]
-    small = readings.map("small-classes", _with_small_classes, bases, rows, seen.n_used)
+    small = readings.map("small-classes", _with_small_classes, bases, rows, seen.moments.weight)
     scatter = seen.moments.total_scatter(frame)
     statistics = [
         complete(part, mixture, scatter)
@@ -147,8 +147,8 @@ def _first_reading(
     return _First(statistics, rows, [each for each in small if each is not None])
 
 
-def _with_small_classes(contender: Contender, rows: Rows, n_all: int) -> Contender | None:
-    found = with_small_classes(contender.fitted, contender.plan, rows, n_all)
+def _with_small_classes(contender: Contender, rows: Rows, weight: float) -> Contender | None:
+    found = with_small_classes(contender.fitted, contender.plan, rows, weight)
     if found is None:
         return None
     n_small = found.n_moves - contender.fitted.n_moves

@@ -97,7 +97,7 @@ def run_race(
         See :data:`LookAhead`; without it, and for a fit that what it saw has misled, steps are
         extrapolated from those before.
     race : Race, optional
-        Where an interrupted race stood.
+        Where it stands, after readings that were done apart.
     observe : callable, optional
         See :data:`RaceObserver`.
     """
@@ -143,8 +143,17 @@ def race_step(
 
 
 def _worse_half(race: Race, members: Iterable[int]) -> list[int]:
-    """Return the running entries in the worse half of those that run or have converged."""
-    alive = [i for i in members if race.states[i].running or race.states[i].converged]
+    """Return the running entries in the worse half of those that run or have converged.
+
+    One that has joined stands where the sample has led it: it is compared once a reading of its own
+    has led it on, as one has the others.
+    """
+    alive = [
+        i
+        for i in members
+        if (race.states[i].running or race.states[i].converged)
+        and (race.n_readings == 1 or len(race.states[i].history) > 1)
+    ]
     # Sorting is stable: of equals the first stays.
     ranked = sorted(alive, key=lambda i: -race.states[i].kept[-1])
     return [i for i in ranked[(len(ranked) + 1) // 2 :] if race.states[i].running]

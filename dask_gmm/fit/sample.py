@@ -24,6 +24,8 @@ from dask_gmm.mixture.statistics import SufficientStatistics, joined, m_step
 START_WORK = 1e12
 #: M-steps of one start, at least and at most.
 FEWEST_STEPS, MOST_STEPS = 50, 2_000
+#: Nats per row within which likelihoods of starts are equal.
+EQUAL = 1e-9
 #: On the sample EM goes on until a tenth of what the whole data would notice.
 TIGHTNESS = 0.1
 
@@ -158,13 +160,20 @@ def fit_in_memory(start: Parameters, plan: StartPlan, rows: Rows) -> Solution:
     )
 
 
-def best_start(fitted: Sequence[FittedStart]) -> FittedStart:
-    """Return the start with fewest collapsed components, and of those the likeliest.
+def ranking(fitted: Sequence[FittedStart]) -> list[int]:
+    """Return the order of starts of one kind, the best on the sample first: collapse wins nothing.
 
-    Of equals (to 1e-9) the one with the lowest seed.
+    Those with fewer collapsed components come first, then the likelier; of equal likelihoods (to
+    1e-9 below the highest) the lowest seed.
     """
-    fewest = min(each.n_collapsed for each in fitted)
-    sound = [each for each in fitted if each.n_collapsed == fewest]
-    highest = max(each.final.lower_bound for each in sound)
-    equal = [each for each in sound if each.final.lower_bound >= highest - 1e-9]
-    return min(equal, key=lambda start: start.seed)
+
+    def level(i: int) -> tuple[int, float]:
+        return fitted[i].n_collapsed, -fitted[i].final.lower_bound
+
+    left, ranked = sorted(range(len(fitted)), key=level), list[int]()
+    while left:
+        n_collapsed, highest = level(left[0])
+        equal = [i for i in left if level(i)[0] == n_collapsed and level(i)[1] <= highest + EQUAL]
+        ranked.append(min(equal, key=lambda i: fitted[i].seed))
+        left.remove(ranked[-1])
+    return ranked

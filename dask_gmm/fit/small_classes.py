@@ -29,7 +29,7 @@ MOST = 8
 
 
 def with_small_classes(
-    fitted: FittedStart, plan: StartPlan, rows: Rows, n_all: int
+    fitted: FittedStart, plan: StartPlan, rows: Rows, weight: float
 ) -> FittedStart | None:
     """Return a start that has components for small classes; None where none are to be seen.
 
@@ -39,15 +39,15 @@ def with_small_classes(
     plan : StartPlan
     rows : Rows
         Those of both draws, with their weights.
-    n_all : int
-        Rows that these stand for.
+    weight : float
+        Sum of the weights of all the rows that these stand for.
     """
     w = rows.weights
     assert w is not None
     first = log_densities(fitted.final.parameters, plan.frame, rows)
     solution, n_moves = fitted.final, 0
     while n_moves < MOST:
-        start = _with_one_more(solution.parameters, plan, rows, n_all)
+        start = _with_one_more(solution.parameters, plan, rows, weight)
         if start is None:
             break
         trial = fit_in_memory(start, plan, rows)
@@ -61,7 +61,7 @@ def with_small_classes(
 
 
 def _with_one_more(
-    mixture: Parameters, plan: StartPlan, rows: Rows, n_all: int
+    mixture: Parameters, plan: StartPlan, rows: Rows, weight: float
 ) -> Parameters | None:
     """Return the mixture with one component more, and one pair merged, where the first is sure.
 
@@ -76,7 +76,7 @@ def _with_one_more(
     before, after = (log_densities(each, plan.frame, rows) for each in (mixture, larger))
     gain, error = _sum(after - before, rows.weights)
     own = family.n_parameters(K + 1, plan.frame.D) - family.n_parameters(K, plan.frame.D)
-    price = 0.5 * own * np.log(n_all) * float(rows.weights.sum()) / n_all
+    price = 0.5 * own * np.log(weight) * float(rows.weights.sum()) / weight
     if not gain - CERTAIN * error > price:
         return None
     seen = Seen(larger, plan, rows)

@@ -131,7 +131,7 @@ def both_draws(sample: Sample, drawn: Sample, plan: SecondDraw) -> Rows:
     draw, so that rows from the thick of the data weigh about as much as in the sample alone.
     """
     share = len(sample.rows) / plan.n_all
-    largest = np.inf
+    largest = plan.ceiling  # where there were fewer, the draw looked at nothing above
     if len(drawn.rows) == drawn.capacity:
         largest = float(drawn.hashes[-1:].view(np.float64)[0])
     rows = np.concatenate([sample.rows, drawn.rows])

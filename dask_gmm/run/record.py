@@ -300,7 +300,8 @@ def _warnings(job: Job, found: Findings) -> list[str]:
             f"{solution.deepest_fall:.2g} nats per row: the floor added to the variances allows it."
         )
     if not solution.converged:
-        key = "model.max_iter" if solution.n_iter == job.config.model.max_iter else "fit.max_passes"
+        n = solution.n_iter + found.selected.winner.joined
+        key = "model.max_iter" if n >= job.config.model.max_iter else "fit.max_passes"
         said.append(f"EM did not converge: {solution.stopped_by}. Raise {key}.")
     if found.selected.choice is not None:
         said += found.selected.choice.remarks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import copy
 
 import numpy as np
 import pytest
@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from dask_gmm.fit.acceleration import coordinates, from_coordinates
 from dask_gmm.fit.loop import Rules, begin, solution, step
 from dask_gmm.fit.readings import MemoryReadings, expectation_over
-from dask_gmm.fit.state import State
 from dask_gmm.fit.stopping import Negligible, Tolerance
 from dask_gmm.mixture.families import IllConditionedError
 from dask_gmm.mixture.frame import Frame
@@ -124,7 +123,7 @@ def test_a_step_gains_what_the_gradient_says(covariance_type):
 
 @pytest.mark.parametrize("stop", [1, 2, 5, 9, 14, 23])
 @pytest.mark.parametrize("covariance_type", FAMILIES)
-def test_going_on_from_a_packed_state_is_not_having_stopped(covariance_type, stop):
+def test_going_on_from_a_state_is_not_having_stopped(covariance_type, stop):
     rng = np.random.default_rng(3)
     mixture = random_mixture(covariance_type, 4, 2, rng, apart=0.7)
     X, start = draw(mixture, 600, rng), nudged(mixture, rng, by=0.5)
@@ -135,14 +134,7 @@ def test_going_on_from_a_packed_state_is_not_having_stopped(covariance_type, sto
     whole = resumed = begin(start.inside(frame), rules)
     for i in range(25):
         if i == stop:
-            arrays, values = resumed.pack()
-            resumed = State.unpack(
-                {
-                    name: np.frombuffer(each.tobytes()).reshape(each.shape)
-                    for name, each in arrays.items()
-                },
-                json.loads(json.dumps(values)),
-            )
+            resumed = copy.deepcopy(resumed)
         if whole.running:
             whole = step(whole, expectation(whole.parameters), rules)
             resumed = step(resumed, expectation(resumed.parameters), rules)

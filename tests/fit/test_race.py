@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
 from dask_gmm.fit.loop import Rules, fit_em
 from dask_gmm.fit.race import Entry, Race, begin_race, race_step, run_race
 from dask_gmm.fit.readings import MemoryReadings, expectation_over, expectations_over
-from dask_gmm.fit.state import State
 from dask_gmm.fit.stopping import Negligible
 from dask_gmm.mixture.frame import Frame
 from dask_gmm.mixture.rows import Rows
@@ -93,7 +94,7 @@ def test_the_worse_half_leaves_and_survivors_are_unchanged():
 
 
 @pytest.mark.parametrize("stop", [1, 3])
-def test_an_interrupted_race_goes_on_from_its_packed_states(stop):
+def test_an_interrupted_race_goes_on_from_its_states(stop):
     course = Course(accelerate=True)
     expectations = expectations_over(MemoryReadings(Rows(course.X)), course.frame, course.scatter)
     whole, _ = course.raced(halving=True)
@@ -101,7 +102,7 @@ def test_an_interrupted_race_goes_on_from_its_packed_states(stop):
     for _ in range(stop):
         found = expectations([race.states[i].parameters for i in race.running])
         race = race_step(race, found, course.entries, halving=True)
-    again = Race(tuple(State.unpack(*state.pack()) for state in race.states))
+    again = Race(tuple(copy.deepcopy(state) for state in race.states))
     resumed = run_race(expectations, course.entries, halving=True, race=again)
     for a, b in zip(whole, resumed, strict=True):
         assert (a.history, a.stopped_by) == (b.history, b.stopped_by)

@@ -18,13 +18,13 @@ from dask_gmm.mixture.survey import SurveyPlan, survey
 D, SHARE, PLACE = 3, 1e-3, 12.0
 
 
-def rows(seed, n=100_000, share=SHARE):
-    """Three groups, and a small class ten standard deviations from the nearest."""
+def rows(seed, n=100_000, share=SHARE, place=PLACE):
+    """Three groups, and a small class, by default ten standard deviations from the nearest."""
     rng = np.random.default_rng(seed)
     means = np.array([[0.0, 0, 0], [5, 0, 0], [0, 5, 0]])
     X = means[rng.integers(0, 3, n)] + rng.normal(size=(n, D))
     small = rng.uniform(size=n) < share
-    X[small] = [0.0, 0.0, PLACE] + 0.7 * rng.normal(size=(small.sum(), D))
+    X[small] = [0.0, 0.0, place] + 0.7 * rng.normal(size=(small.sum(), D))
     return X
 
 
@@ -47,8 +47,8 @@ def fitted(X, seed, K, sample_rows=1500, covariance_type="full"):
     return best.solution.parameters.outside(frame), finished, readings
 
 
-def holds_the_class(mixture, share=SHARE):
-    away = np.linalg.norm(mixture.means - [0.0, 0.0, PLACE], axis=1)
+def holds_the_class(mixture, share=SHARE, place=PLACE):
+    away = np.linalg.norm(mixture.means - [0.0, 0.0, place], axis=1)
     k = int(away.argmin())
     return away[k] < 0.5 and abs(mixture.weights[k] / share - 1) < 0.3
 
@@ -59,6 +59,15 @@ def test_a_class_with_a_row_or_two_in_the_sample_is_found(seed):
     assert holds_the_class(mixture)
     assert readings.n_passes <= 8
     assert readings.n_passes == 1 + max(f.joined + f.solution.n_iter for f in finished)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_start_that_has_joined_is_not_compared_before_a_reading_has_led_it_on(seed):
+    """At six deviations the likelihood tells two starts apart only after a step of both."""
+    mixture, finished, _ = fitted(rows(seed, place=6.0), seed, K=4)
+    assert holds_the_class(mixture, place=6.0)
+    for each in finished:
+        assert not each.joined or each.solution.n_iter > 1 or each.solution.converged
 
 
 @pytest.mark.parametrize("covariance_type", ["tied", "diag", "spherical"])

@@ -11,9 +11,9 @@ from dask_gmm.fit.sample import (
     FittedStart,
     StartPlan,
     affordable_steps,
-    best_start,
     fit_in_memory,
     fit_start,
+    ranking,
 )
 from dask_gmm.fit.split_merge import split_and_merge
 from dask_gmm.mixture.families import FAMILIES
@@ -22,6 +22,10 @@ from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.rows import Rows
 
 CENTRES = np.array([[0.0, 0.0], [12.0, 0.0], [0.0, 12.0], [30.0, 30.0]])
+
+
+def best_start(fitted):
+    return fitted[ranking(fitted)[0]]
 
 
 def plan_for(rows, covariance_type, n_components):

@@ -7,12 +7,16 @@ import pytest
 from sklearn.cluster import KMeans
 
 from dask_gmm.fit.loop import Solution
-from dask_gmm.fit.sample import FittedStart, StartPlan, best_start, fit_start, start_parameters
+from dask_gmm.fit.sample import FittedStart, StartPlan, fit_start, ranking, start_parameters
 from dask_gmm.fit.starts import STARTS, start_responsibilities
 from dask_gmm.mixture.frame import Frame
 from tests.mixture.problems import FAMILIES, draw, random_mixture, step_error
 
 ONE_ROW_EACH = ["k-means++", "random_from_data"]
+
+
+def best_start(fitted):
+    return fitted[ranking(fitted)[0]]
 
 
 def rows(n=200, D=2):

@@ -106,3 +106,19 @@ def test_the_weights_of_both_draws_stand_for_all_rows():
     # A hundredth of the rows is five rows of the sample, which would scatter by nearly a half.
     assert deviation[0] < 0.06
     assert deviation[1] < 0.15
+
+
+def test_a_draw_that_falls_short_estimates_without_bias_too():
+    """Where many rows tie at the worst, fewer are drawn than asked for: saturated pixels do so."""
+    shares = []
+    for seed in range(8):
+        drawn = Drawn(n=100_000, m=2000, seed=seed)
+        drawn.X[:50_000] = 30.0
+        drawn.sample = survey([Rows(drawn.X)], SurveyPlan(2, 2000, seed)).sample
+        drawn.plan = SecondDraw.after(drawn.sample, seed, drawn.inside, drawn.frame, 100_000)
+        found = drawn.looked().drawn
+        assert len(found.rows) < found.capacity
+        rows = both_draws(drawn.sample, found, drawn.plan)
+        far = (rows.values == 30.0).all(axis=1)
+        shares.append(rows.weights[far].sum() / rows.weights.sum())
+    assert abs(np.mean(shares) - 0.5) < 0.02, shares
