@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dask_gmm.run.config import Config, load_config
+from dask_gmm.run.directory import RunDirectory
 from dask_gmm.run.exits import exit_code
 from dask_gmm.run.job import run_configured
 
@@ -44,13 +45,13 @@ def refit(path: str, *overrides: str) -> None:
 def last_finished(config: Config) -> Path | None:
     """Return the newest finished run of the same name, but not that of now."""
     now = config.paths(datetime.now().astimezone()).run_dir
-    found = [each.parent for each in now.parent.glob("*/manifest.json") if each.parent != now]
-    return max(found, key=_when, default=None)
-
-
-def _when(run_dir: Path) -> str:
-    manifest = json.loads((run_dir / "manifest.json").read_text(encoding="utf-8"))
-    return str(manifest["started"])
+    found = dict[str, Path]()
+    for path in now.parent.glob("*/manifest.json"):
+        manifest = RunDirectory(path.parent).manifest() or {}
+        # Others may keep their runs there too; a model that was only applied has no fit.
+        if manifest.get("name") == config.name and "fit" in manifest and path.parent != now:
+            found[manifest["started"]] = path.parent
+    return found[max(found)] if found else None
 
 
 if __name__ == "__main__":

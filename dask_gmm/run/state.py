@@ -75,7 +75,7 @@ class RunState:
             return f"after pass {passes} of EM{part}"
         if "survey" in done:
             return "after the survey"
-        return "before the end of the survey"
+        return "before the end of its first reading"
 
 
 def state_of(path: Path) -> RunState:

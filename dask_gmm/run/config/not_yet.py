@@ -12,27 +12,18 @@ from typing import Any
 from dask_gmm.run.config.document import KeyPath
 
 
-def _never(value: Any) -> bool:
-    return False
-
-
 @dataclass(frozen=True)
 class NotYet:
-    """One refusal: the key, what this version takes there, and the words or values it refuses."""
+    """One refusal: the key, what this version takes there, and whether it refuses a value."""
 
     key: str
     instead: str
-    words: tuple[str, ...] = ()
-    when: Callable[[Any], bool] = _never
+    refuses: Callable[[Any], bool]
 
     @property
     def path(self) -> KeyPath:
         """Return the key as a path."""
         return tuple(self.key.split("."))
-
-    def refuses(self, value: Any) -> bool:
-        """Tell whether a value is of the contract, but not of this version."""
-        return (isinstance(value, str) and value in self.words) or self.when(value)
 
 
 def _given(value: Any) -> bool:
@@ -44,9 +35,9 @@ def _a_mapping(value: Any) -> bool:
 
 
 NOT_YET = (
-    NotYet("features", "null", when=_given),
-    NotYet("model.init", "one of kmeans, k-means++, random, random_from_data", when=_a_mapping),
-    NotYet("smoothing", "null", when=_given),
+    NotYet("features", "null", _given),
+    NotYet("model.init", "one of kmeans, k-means++, random, random_from_data", _a_mapping),
+    NotYet("smoothing", "null", _given),
 )
 
 
@@ -58,8 +49,3 @@ def not_yet_refusals(value: Any) -> Iterator[NotYet]:
             inner = inner.get(step) if isinstance(inner, dict) else None
         if line.refuses(inner):
             yield line
-
-
-def later_words(path: KeyPath) -> tuple[str, ...]:
-    """Return the words that a later version will take at ``path``."""
-    return tuple(word for line in NOT_YET if line.path == path for word in line.words)

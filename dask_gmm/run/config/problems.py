@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from dask_gmm.run.config.allowed import Allowed
 from dask_gmm.run.config.document import Document, KeyPath, dotted, plain_scalar
-from dask_gmm.run.config.not_yet import later_words, not_yet_refusals
+from dask_gmm.run.config.not_yet import not_yet_refusals
 from dask_gmm.run.config.secrets import text_without_secrets
 
 
@@ -152,7 +152,7 @@ class Judge:
         meaning = plain_scalar(value)
         if value and not isinstance(meaning, str) and self._allowed.takes(path, meaning):
             return "; write it without quotes"
-        words = [*self._allowed.choices(path), *later_words(path)]
+        words = list(self._allowed.choices(path))
         near = [
             word for word in difflib.get_close_matches(value.lower(), words, 1) if word != value
         ]

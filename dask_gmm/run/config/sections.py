@@ -44,7 +44,7 @@ class Mask(Section):
     """An array that says which rows to keep."""
 
     path: Text = Field(examples=["data/mask.zarr"])
-    """Zarr, npy, TIFF or PNG, of the leading shape, in any chunks; may hold an input's {stem}."""
+    """Zarr, npy, NIfTI or a picture, of the leading shape, in any chunks; may hold {stem}."""
     keep: Literal["nonzero", "zero"] = "nonzero"
     """Which of its values keep a row."""
 
