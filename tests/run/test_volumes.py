@@ -236,6 +236,18 @@ def test_netcdf_comes_back_with_its_coordinates_and_without_its_packing(sea, das
     assert dask_gmm("verify", sea.run_dir)[0] == 0
 
 
+def test_a_refusal_of_the_netcdf_library_ends_with_1_and_the_place(sea, dask_gmm, monkeypatch):
+    def full(*arguments):
+        raise RuntimeError("NetCDF: HDF error")
+
+    monkeypatch.setattr("dask_gmm.data.sinks.netcdf._copy_coordinates", full)
+    code, _, err = dask_gmm("run", netcdf(sea))
+    assert code == 1
+    assert "a NetCDF file cannot be written there (NetCDF: HDF error)" in err
+    assert "this was not foreseen" not in err
+    assert not (sea.run_dir / "manifest.json").exists()
+
+
 def bytes_of_probabilities(suffix):
     return {
         "labels": {"path": f"labels{suffix}"},

@@ -13,7 +13,7 @@ import numpy as np
 from dask_gmm.data.geometry import Geometry
 from dask_gmm.data.netcdf_array import netcdf_file
 from dask_gmm.data.sinks.joined import Parts
-from dask_gmm.errors import ConfigurationError
+from dask_gmm.errors import ConfigurationError, RunFailedError
 
 #: What belongs to a result as it did to the input; scale, offset, units and ranges do not.
 _CARRIED = ("grid_mapping", "coordinates")
@@ -71,7 +71,22 @@ class NetcdfWriter:
         return cls(name, dims, said["netcdf"], said["variable"], scale, masked)
 
     def write(self, path: Path, parts: Parts) -> None:
-        """Write the file, every chunk whole and once."""
+        """Write the file, every chunk whole and once.
+
+        Raises
+        ------
+        RunFailedError
+            If the library refuses: of a full disk it says no more than "HDF error".
+        """
+        try:
+            self._write(path, parts)
+        except RuntimeError as error:
+            raise RunFailedError(
+                f"{path.parent}: a NetCDF file cannot be written there ({error}); make room or "
+                "make it writable, then start again"
+            ) from error
+
+    def _write(self, path: Path, parts: Parts) -> None:
         with (
             netcdf_file(self.input_path) as source,
             netcdf_file(str(path), "w", format="NETCDF4") as target,
