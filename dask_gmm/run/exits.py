@@ -37,6 +37,18 @@ class _ReaderGone(Exception):  # noqa: N818  it is no error
 
 def exit_code(command: Callable[[], Any]) -> int:
     """Carry out ``command``; say what went wrong, if anything, and return the exit code."""
+    code = _carried_out(command)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in its buffer would be tried again, and complained about, at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if code == 0 and not isinstance(error, BrokenPipeError):
+            return _failed(_understood(error))
+    return code
+
+
+def _carried_out(command: Callable[[], Any]) -> int:
     arrived: list[signal.Signals] = []
     try:
         with _signals_raise(arrived):
@@ -53,8 +65,7 @@ def exit_code(command: Callable[[], Any]) -> int:
     except _Signalled as signalled:
         return _ended_by(signalled.number)
     except _ReaderGone:
-        # What is left in its buffer would be tried again, and complained about, at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
         # A module that was being imported may make an error of its own of a signal.
         return _ended_by(arrived[0]) if arrived else _failed(_understood(error))

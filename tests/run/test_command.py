@@ -291,14 +291,18 @@ def test_a_reader_that_goes_away_is_no_failure(picture):
         assert "error" not in process.stderr.lower()
 
 
-def test_a_full_standard_output_is_a_failure(picture, dask_gmm):
-    with Path("/dev/full").open("w") as full:
-        process = subprocess.run(
-            [sys.executable, "-m", "dask_gmm", "plan", picture.config()],
-            cwd=picture.path, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
-        )  # fmt: skip
-    assert process.returncode == 1
-    assert process.stderr == "error: No space left on device\n"
+@pytest.mark.parametrize("unbuffered", [True, False])
+def test_a_full_standard_output_is_a_failure(picture, dask_gmm, unbuffered):
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    environment |= {"PYTHONUNBUFFERED": "1"} if unbuffered else {}
+    for arguments in (["plan", picture.config()], ["--help"]):
+        with Path("/dev/full").open("w") as full:
+            process = subprocess.run(
+                [sys.executable, "-m", "dask_gmm", *arguments], env=environment,
+                cwd=picture.path, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            )  # fmt: skip
+        assert process.returncode == 1
+        assert process.stderr == "error: No space left on device\n"
 
 
 # --- what is not told ----------------------------------------------------------------------------
