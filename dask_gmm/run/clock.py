@@ -12,6 +12,9 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
+#: The step in which the report is drawn, which therefore cannot tell how long it takes.
+DRAWING = "write model and report"
+
 
 @dataclass
 class Clock:

@@ -22,7 +22,7 @@ from dask_gmm.mixture.survey import Survey
 from dask_gmm.model_file import Model
 from dask_gmm.run import record
 from dask_gmm.run.checkpoint import Checkpoint
-from dask_gmm.run.clock import Clock
+from dask_gmm.run.clock import DRAWING, Clock
 from dask_gmm.run.compression import compression_of, look_up
 from dask_gmm.run.config import Config
 from dask_gmm.run.config.yaml_writer import to_yaml
@@ -130,13 +130,14 @@ def carry_out(
             found = apply(job, job.given, folder, clock, checkpoint, workers)
         with clock.step("stop workers"):
             stack.close()
-    with clock.step("write model and report"):
-        _write(job, found, clock, folder)
+    with clock.step(DRAWING):
+        manifest = _write(job, found, clock, folder)
         with disk_errors(folder):
             sweep_outputs(folder, job, found.written.segmented.failures.keys())
             checkpoint.write_journal(journal_of(found.written.segmented))
         RunDirectory.flush()
-    return found.manifest(job, clock) | {"files": file_checksums(folder, job.config)}
+    timings = list(clock.timings)
+    return manifest | {"timings": timings, "files": file_checksums(folder, job.config)}
 
 
 def start_workers(
@@ -195,8 +196,9 @@ def file_checksums(folder: Path, config: Config) -> dict[str, str]:
     return found
 
 
-def _write(job: Job, found: Findings | Applied, clock: Clock, folder: Path) -> None:
-    from dask_gmm.run.report import render_report
+def _write(job: Job, found: Findings | Applied, clock: Clock, folder: Path) -> dict[str, Any]:
+    """Write what is not an output; return the manifest, the page's step not timed yet."""
+    from dask_gmm.run.report import FIGURES, REPORT, draw
     from dask_gmm.run.report.figures import write_figures
 
     model_file = folder / "model.safetensors"
@@ -206,10 +208,15 @@ def _write(job: Job, found: Findings | Applied, clock: Clock, folder: Path) -> N
     texts = {
         "config.yaml": to_yaml(job.config.redacted()),
         "history.jsonl": "".join(json.dumps(each, allow_nan=False) + "\n" for each in history),
-        "report.html": render_report(manifest, history, found.written.quicklook),
     }
     for name, text in texts.items():
         with disk_errors(folder / name):
             (folder / name).write_text(text, encoding="utf-8")
-    with disk_errors(folder / "figures"):
-        write_figures(folder / "figures", manifest, history, found.written.quicklook)
+    with disk_errors(folder / FIGURES):
+        (folder / FIGURES).mkdir(exist_ok=True)
+        manifest["pictures"] = write_figures(
+            folder / FIGURES, manifest, history, found.written.quicklook
+        )
+    with disk_errors(folder / REPORT):
+        (folder / REPORT).write_text(draw(folder, manifest), encoding="utf-8")
+    return manifest

@@ -1,242 +1,95 @@
 """One run as one self-contained HTML page: no network, no file beside it, no code in its data.
 
-Names, paths and warnings come from outside. The template escapes all of them, and the page's
-content security policy lets nothing load and no script run but the page's own.
+Everything that a page shows is kept in the run's directory, so that it can be drawn again, by a
+later version too: :func:`draw` makes the page, :func:`redraw` puts it in the old one's place.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
-from functools import cache
-from importlib import resources
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
+from dask_gmm.errors import ConfigurationError
+from dask_gmm.run.directory import MANIFEST, RunDirectory, disk_errors
+from dask_gmm.run.report.page import render_report
+from dask_gmm.run.report.pictures import load_pictures
 
-from dask_gmm.palette import MASKED_COLOR, class_colors
-from dask_gmm.run.quicklook import Quicklook
-from dask_gmm.run.report import images, words
+__all__ = ["FIGURES", "REPORT", "draw", "redraw", "render_report"]
 
-MOST_INPUTS = 200  # in the table of inputs; manifest.json has them all
-WIDE = 6  # features; beyond this a class's means have a table of their own, features downwards
-
-# What CONTRACT says stands in every run's directory, and what it is for.
-RUN_FILES = (
-    ("model.json", "model, readable"),
-    ("model.safetensors", "model, to load"),
-    ("history.jsonl", "history of EM"),
-    ("config.yaml", "configuration"),
-    ("manifest.json", "all of this page"),
-)
+REPORT = "report.html"
+#: Where a run's directory keeps what pages are drawn from, and pictures for people.
+FIGURES = "figures"
 
 
-def render_report(
-    record: Mapping[str, Any], history: Sequence[Mapping[str, Any]], quicklook: Quicklook | None
-) -> str:
-    """Write a run's report.
+def draw(run_dir: Path, record: Mapping[str, Any] | None = None) -> str:
+    """Draw the page of a run from its directory alone.
 
     Parameters
     ----------
-    record : mapping
-        What becomes ``manifest.json``. Keys that are missing or None are shown as "not recorded".
-    history : sequence of mapping
-        The records of ``history.jsonl``.
-    quicklook : Quicklook or None
-        The picture; None for a table, whose report has no pictures.
+    run_dir : Path
+        Holds ``history.jsonl`` and ``figures``.
+    record : mapping, optional
+        The manifest, where it is not written yet; by default ``manifest.json`` is read.
 
     Returns
     -------
     str
-        The page. The same arguments give the same text.
+        The page. One version of this program draws one directory to the same bytes.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no finished run, or its manifest cannot be read.
     """
-    inputs = record.get("inputs") or []
-    dtype = words.dtype_name(inputs[0].get("dtype")) if inputs else None
-    names = _feature_names(record, quicklook)
-    n_classes = _n_classes(record, quicklook)
-    true_color = quicklook is not None and images.is_true_color(quicklook, dtype)
-    classes = _classes(record, n_classes, true_color)
-    full = [entry for entry in history if entry.get("stage") == "full"]
-    page = _template().render(
-        record=record,
-        names=names,
-        wide=len(names) > WIDE,
-        pixel=words.pixel_of(record),
-        n_classes=n_classes,
-        classes=classes,
-        shows_mean_color=any(entry["mean_color"] for entry in classes),
-        any_at_floor=any(entry.get("at_floor") for entry in classes),
-        pictures=None if quicklook is None else _pictures(quicklook, dtype, names, n_classes),
-        masked_color=_css(MASKED_COLOR),
-        scale=[_css(color) for color in images.uncertainty_colors()],
-        curves=_curves(history),
-        selection=record.get("selection"),
-        selection_curve=_selection_curve(record.get("selection")),
-        full_history=full,
-        fell=any(entry.get("fall") for entry in full),
-        last_likelihood=full[-1].get("mean_log_likelihood") if full else None,
-        timings=_timings(record),
-        elapsed=_elapsed(record),
-        files=_files(record),
-        most_inputs=MOST_INPUTS,
-        configuration=json.dumps(record.get("configuration"), indent=2, default=str),
-    )
-    return page.strip() + "\n"
+    if record is None:
+        record = _finished(RunDirectory(run_dir))
+    pictures = load_pictures(run_dir / FIGURES, record.get("pictures"))
+    return render_report(record, _history(run_dir / "history.jsonl"), pictures)
 
 
-def _feature_names(record: Mapping[str, Any], quicklook: Quicklook | None) -> list[str]:
-    """One name per feature; as many as the model, the class means or the picture have."""
-    given = list(record.get("feature_names") or [])
-    means = [entry.get("mean") or [] for entry in record.get("classes") or []]
-    shown = 0 if quicklook is None else max(quicklook.features) + 1
-    declared = (record.get("model") or {}).get("n_features") or 0
-    n_features = max([declared, shown, len(given), *map(len, means)])
-    return [str(name) for name in given] + [
-        f"feature {i + 1}" for i in range(len(given), n_features)
-    ]
+def redraw(run_dir: Path) -> Path:
+    """Draw the page of a finished run again, in the place of its old one; return its path.
+
+    The manifest has the new page's checksum, so that ``verify`` finds the run as it was.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no finished run, or its manifest cannot be read.
+    TemporaryFailureError
+        If a run is at work there.
+    RunFailedError
+        If the directory cannot be written.
+    """
+    from dask_gmm.model_file import write_durably
+
+    run = RunDirectory(run_dir.absolute())
+    _finished(run)  # nothing is claimed or locked that is no run
+    with run.locked(), disk_errors(run.path):
+        record = _finished(run)
+        page = draw(run.path, record).encode()
+        files = dict(record.get("files") or {})
+        record["files"] = files | {REPORT: hashlib.sha256(page).hexdigest()}
+        write_durably(run.path / REPORT, page)
+        text = json.dumps(record, indent=2, allow_nan=False) + "\n"
+        write_durably(run.path / MANIFEST, text.encode())
+    return run.path / REPORT
 
 
-def _n_classes(record: Mapping[str, Any], quicklook: Quicklook | None) -> int:
-    """K, and never less than the largest label seen: every label needs a colour."""
-    declared = (record.get("model") or {}).get("n_components") or 0
-    listed = [entry.get("label") or 0 for entry in record.get("classes") or []]
-    seen = 0 if quicklook is None else int(quicklook.labels.max(initial=0))
-    return max([1, declared, seen, *listed])
+def _finished(run: RunDirectory) -> dict[str, Any]:
+    record = run.manifest()
+    if record is None:
+        raise ConfigurationError(f"{run.path}: no finished run is here; dask-gmm info says more")
+    return record
 
 
-def _classes(record: Mapping[str, Any], n_classes: int, true_color: bool) -> list[dict[str, Any]]:
-    """Take the classes of the record with their colours, in the record's order."""
-    colors = class_colors(n_classes)
-    rows = []
-    for position, entry in enumerate(record.get("classes") or []):
-        label = entry.get("label") or position + 1
-        mean = [words.as_float(x) for x in entry.get("mean") or []]
-        looks = [round(x) for x in mean if x is not None and math.isfinite(x)]
-        rows.append(
-            {
-                **entry,
-                "label": label,
-                "color": _css(colors[label - 1]),
-                "bar": _bar(entry.get("weight"), 1.0),
-                "mean": mean,
-                "std": entry.get("std") or [],
-                "mean_color": _css(looks) if true_color and len(looks) == 3 else None,
-            }
-        )
-    return rows
-
-
-def _pictures(
-    quicklook: Quicklook, dtype: str | None, names: Sequence[str], n_classes: int
-) -> dict[str, Any]:
-    """Make the images of the page and say what they show."""
-    uncertainty = quicklook.uncertainty
-    return {
-        "picture": images.picture_image(quicklook, dtype, names),
-        "labels": images.labels_image(quicklook.labels, n_classes),
-        "uncertainty": (None if uncertainty is None else images.uncertainty_image(uncertainty)),
-        "stride": quicklook.stride,
-        "plane": quicklook.plane,
-        "masked": bool((quicklook.labels == 0).any()),
-    }
-
-
-def _curves(history: Sequence[Mapping[str, Any]]) -> dict[str, Markup]:
-    """Draw each stage that the history holds, as SVG made of numbers alone."""
-    drawn = {stage: images.convergence_svg(history, stage) for stage in ("full", "sample")}
-    return {stage: Markup(svg) for stage, svg in drawn.items() if svg is not None}
-
-
-def _selection_curve(selection: Mapping[str, Any] | None) -> Markup | None:
-    """Draw the criterion against K, as SVG made of numbers alone; None where one K was tried."""
-    svg = None if selection is None else images.selection_svg(selection)
-    return None if svg is None else Markup(svg)
-
-
-def _timings(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Take the steps of the run, each with its share of the longest one in percent."""
-    timings = record.get("timings") or []
-    longest = max((words.as_float(entry.get("seconds")) or 0 for entry in timings), default=0)
-    return [{**entry, "bar": _bar(entry.get("seconds"), longest)} for entry in timings]
-
-
-def _elapsed(record: Mapping[str, Any]) -> float | None:
-    """Seconds from start to finish; the sum of the steps where the record has no times."""
+def _history(path: Path) -> list[dict[str, Any]]:
+    """Read the records of EM; none where they are lost or damaged: the page does without."""
     try:
-        finished = datetime.fromisoformat(record["finished"])
-        return (finished - datetime.fromisoformat(record["started"])).total_seconds()
-    except (KeyError, TypeError, ValueError):
-        timings = record.get("timings") or []
-        steps = [words.as_float(entry.get("seconds")) for entry in timings]
-        known = [seconds for seconds in steps if seconds is not None]
-        return sum(known) if known else None
-
-
-def _bar(value: Any, whole: float) -> str:
-    """Length of a bar in percent of `whole`."""
-    share = (words.as_float(value) or 0.0) / whole if whole > 0 else 0.0
-    return f"{100 * min(1.0, max(0.0, share)):.2f}" if math.isfinite(share) else "0"
-
-
-def _files(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """List the outputs of the record, then the files that every run's directory holds."""
-    files = [
-        {"what": name, **entry}
-        for name, entry in (record.get("outputs") or {}).items()
-        if isinstance(entry, Mapping)
-    ]
-    known = {entry.get("path") for entry in files}
-    return files + [{"path": path, "what": what} for path, what in RUN_FILES if path not in known]
-
-
-def _css(color: Iterable[Any]) -> str:
-    """Write red, green, blue as #rrggbb; what lies outside 0..255 is clipped."""
-    return "#" + "".join(f"{min(255, max(0, int(channel))):02x}" for channel in color)
-
-
-def _script_hash(script: str) -> str:
-    """How a content security policy names the one script that may run."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-
-
-def _accepting_undefined(word: Callable[..., str]) -> Callable[..., str]:
-    """Make a filter for which what is not in the record is None."""
-
-    def filtered(value: Any, *arguments: Any) -> str:
-        return word(None if isinstance(value, jinja2.Undefined) else value, *arguments)
-
-    return filtered
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        # A record of another version may lack whole branches: `record.fit.passes` is then empty.
-        undefined=jinja2.ChainableUndefined,
-    )
-    environment.filters["script_hash"] = _script_hash
-    environment.filters["link"] = words.relative_link
-    for word in (
-        "count",
-        "number",
-        "numbers",
-        "fixed",
-        "percent",
-        "size",
-        "duration",
-        "extent",
-        "shape",
-        "moment",
-    ):
-        environment.filters[word] = _accepting_undefined(getattr(words, word))
-    environment.filters["text"] = _accepting_undefined(words.text)
-    source = resources.files("dask_gmm.run.report").joinpath("report.html.jinja")
-    return environment.from_string(source.read_text(encoding="utf-8"))
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [entry for line in lines if isinstance(entry := json.loads(line), dict)]
+    except (OSError, ValueError, RecursionError):
+        return []

@@ -11,6 +11,7 @@ from dask_gmm.plots import label_image, plot_convergence
 from dask_gmm.run.logs import printable
 from dask_gmm.run.quicklook import Quicklook
 from dask_gmm.run.report import images, words
+from dask_gmm.run.report.pictures import painted
 
 #: Inches: of one picture's longer side, and of a line of the legend; classes in one line.
 _SIDE, _LINE, _IN_LINE = 5.2, 0.26, 3
@@ -23,27 +24,38 @@ def write_figures(
     record: Mapping[str, Any],
     history: Sequence[Mapping[str, Any]],
     quicklook: Quicklook | None,
-) -> None:
+) -> list[dict[str, Any]]:
     """Draw the convergence and, of an image, the classes with their legend, below ``folder``.
+
+    The images of which a page is made are among them.
 
     Parameters
     ----------
     folder : Path
-        Made if need be.
+        Exists.
     record : mapping
         The manifest.
     history : sequence of mapping
     quicklook : Quicklook or None
+
+    Returns
+    -------
+    list of dict
+        What the manifest says of the images.
     """
     from matplotlib.figure import Figure
 
-    folder.mkdir(exist_ok=True)
     if history:
         curve = Figure(figsize=(6.4, 4.0), layout="constrained")
         plot_convergence(history, curve.add_subplot(), stage="full")
         curve.savefig(folder / "convergence.png", dpi=120)
-    if quicklook is not None:
-        _draw_quicklook(folder / "quicklook.png", record, quicklook)
+    if quicklook is None:
+        return []
+    _draw_quicklook(folder / "quicklook.png", record, quicklook)
+    dtype = words.dtype_name(record["inputs"][0].get("dtype"))
+    picture = painted(quicklook, record, dtype)
+    picture.save(folder)
+    return [picture.described()]
 
 
 def _draw_quicklook(path: Path, record: Mapping[str, Any], quicklook: Quicklook) -> None:
@@ -59,7 +71,8 @@ def _draw_quicklook(path: Path, record: Mapping[str, Any], quicklook: Quicklook)
     figure = Figure(figsize=size, layout="constrained")
     left, right = figure.subplots(1, 2)
     names = record.get("feature_names") or []
-    colors, what = images.picture_colors(quicklook, record["inputs"][0].get("dtype"), names)
+    dtype = words.dtype_name(record["inputs"][0].get("dtype"))
+    colors, what = images.picture_colors(quicklook, dtype, names)
     K = len(record["classes"])
     left.imshow(colors, interpolation="nearest")
     right.imshow(label_image(quicklook.labels, K), interpolation="nearest")

@@ -1,44 +1,45 @@
-"""The report's images: a quicklook as ``data:`` URIs, a convergence curve as inline SVG."""
+"""The report's images: a quicklook painted and encoded, as files hold it and as pages show it."""
 
 from __future__ import annotations
 
 import base64
 import io
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dask_gmm.palette import MASKED_COLOR, class_colors
-from dask_gmm.plots import label_image, plot_convergence, plot_selection
+from dask_gmm.plots import label_image
 from dask_gmm.run.quicklook import Quicklook
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 UNCERTAINTY_LEVELS = 32  # as many as an eye tells apart; a PNG of 256 levels is twice as large
-
-# Colours that matplotlib draws with, and what the page's style sheet calls them in light and dark.
-_THEME = {
-    "#0072b2": "var(--accent)",
-    "#969696": "var(--faint)",
-    "#d55e00": "var(--alarm)",
-    "#010101": "var(--soft)",
-    "#020202": "var(--line)",
-}
 
 
 @dataclass(frozen=True)
 class Image:
-    """One image of the page: its ``data:`` URI, its size in pixels and what it shows in words."""
+    """One image of the page: encoded, with its size in pixels and what it shows in words.
 
-    src: str
+    Attributes
+    ----------
+    content : bytes
+    kind : {"png", "jpeg"}
+    width, height : int
+    caption : str
+    """
+
+    content: bytes
+    kind: str
     width: int
     height: int
     caption: str
+
+    @property
+    def src(self) -> str:
+        """The image as a ``data:`` URI."""
+        return f"data:image/{self.kind};base64,{base64.b64encode(self.content).decode('ascii')}"
 
 
 def is_true_color(quicklook: Quicklook, dtype: str | None) -> bool:
@@ -117,64 +118,6 @@ def uncertainty_colors() -> NDArray[np.uint8]:
     return np.asarray(table[:, :3], dtype=np.uint8)
 
 
-def convergence_svg(history: Sequence[Mapping[str, Any]], stage: str) -> str | None:
-    """Return one stage's convergence as inline SVG in the page's colours; None if it is empty.
-
-    Nothing in it comes from a name or a path: numbers and this package's own words.
-    """
-    if not any(entry.get("stage") == stage for entry in history):
-        return None
-    return _svg(lambda axes: plot_convergence(history, axes, stage=stage), stage)
-
-
-def selection_svg(selection: Mapping[str, Any]) -> str | None:
-    """Return how the criterion depends on K, as inline SVG; None where there is one K alone."""
-    candidates = selection.get("candidates") or []
-    if len({each.get("n_components") for each in candidates}) < 2:
-        return None
-    criterion = str(selection.get("criterion"))
-    return _svg(lambda axes: plot_selection(candidates, criterion, axes), "selection")
-
-
-def _svg(draw: Callable[[Axes], Any], prefix: str) -> str:
-    """Draw in the page's style; no id in the SVG is another's."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    style = {
-        "axes.edgecolor": "#010101",
-        "axes.labelcolor": "#010101",
-        "xtick.color": "#010101",
-        "ytick.color": "#010101",
-        "grid.color": "#020202",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "font.size": 10.0,
-        "svg.fonttype": "none",  # text stays text: searchable, and in the page's font
-        "svg.hashsalt": "dask-gmm",  # the same run gives the same bytes
-    }
-    with rc_context(style):  # type: ignore[arg-type]
-        figure = Figure(figsize=(4.6, 3.0), layout="constrained")
-        draw(figure.add_subplot())
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return _inline(buffer.getvalue(), prefix)
-
-
-def _inline(svg: str, prefix: str) -> str:
-    """Make a stand-alone SVG fit to stand inside a page beside others."""
-    svg = svg[svg.index("<svg") :]
-    # matplotlib's style element would style the whole page, its metadata serve no reader.
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r'\1 aria-hidden="true"', svg, count=1)
-    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)
-    for color, name in _THEME.items():
-        svg = svg.replace(color, name)
-    return svg
-
-
 def _stretch(values: NDArray[np.float64], keep: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Scale each feature (h, w, F) so that its 2nd..98th percentile over `keep` is 0..1."""
     scaled = np.full(values.shape, np.nan)
@@ -203,5 +146,4 @@ def _encode(
         image.putpalette(palette.tobytes())
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
-    code = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return Image(f"data:image/{kind.lower()};base64,{code}", image.width, image.height, caption)
+    return Image(buffer.getvalue(), kind.lower(), image.width, image.height, caption)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from dask_gmm.palette import MASKED_COLOR, class_colors
 from dask_gmm.run.quicklook import Quicklook
-from dask_gmm.run.report import render_report
+from tests.run.report.drawn import drawn
 
 
 def _image(page, alt_begins):
@@ -25,7 +25,7 @@ def _image(page, alt_begins):
 
 
 def test_the_page_says_what_was_recorded(report_record, report_history, make_quicklook, parse_page):
-    page = parse_page(render_report(report_record, report_history, make_quicklook()))
+    page = parse_page(drawn(report_record, report_history, make_quicklook()))
     for said in (
         "4,800 rows of 3 features in 3 classes, by a Gaussian mixture with full covariance",
         "✓ Converged",
@@ -64,7 +64,7 @@ def test_the_page_says_what_was_recorded(report_record, report_history, make_qui
 
 def test_the_same_run_gives_the_same_page(report_record, report_history, make_quicklook):
     quicklook = make_quicklook()
-    assert render_report(report_record, report_history, quicklook) == render_report(
+    assert drawn(report_record, report_history, quicklook) == drawn(
         report_record, report_history, quicklook
     )
 
@@ -72,9 +72,7 @@ def test_the_same_run_gives_the_same_page(report_record, report_history, make_qu
 def test_the_page_is_accessible_and_stands_alone(
     report_record, report_history, make_quicklook, parse_page
 ):
-    text = render_report(
-        {**report_record, "warnings": ["Beware."]}, report_history, make_quicklook()
-    )
+    text = drawn({**report_record, "warnings": ["Beware."]}, report_history, make_quicklook())
     page = parse_page(text)
     assert page.all("html")[0]["lang"] == "en"
     assert len(page.all("h1")) == 1
@@ -98,9 +96,7 @@ def test_warnings_stand_before_everything_else(
     report_record, report_history, make_quicklook, parse_page
 ):
     page = parse_page(
-        render_report(
-            {**report_record, "warnings": ["Class 2 is thin."]}, report_history, make_quicklook()
-        )
+        drawn({**report_record, "warnings": ["Class 2 is thin."]}, report_history, make_quicklook())
     )
     assert page.words.index("Class 2 is thin.") < page.words.index("The picture and its classes")
 
@@ -111,7 +107,7 @@ def test_a_class_at_its_floor_and_a_run_not_converged_are_named_in_words(
     record = report_record
     record["classes"][1]["at_floor"] = True
     record["fit"]["converged"] = False
-    words = parse_page(render_report(record, report_history, None)).words
+    words = parse_page(drawn(record, report_history, None)).words
     assert "at its variance floor" in words
     assert "Stopped before convergence" in words
     assert "✓ Converged" not in words
@@ -121,7 +117,7 @@ def test_labels_are_painted_in_their_class_colors_and_the_legend_agrees(
     report_record, report_history, make_quicklook, parse_page
 ):
     quicklook = make_quicklook()
-    text = render_report(report_record, report_history, quicklook)
+    text = drawn(report_record, report_history, quicklook)
     painted = _image(parse_page(text), "The same picture painted")
     table = np.array([MASKED_COLOR, *class_colors(3)])
     np.testing.assert_array_equal(painted, table[quicklook.labels])
@@ -137,7 +133,7 @@ def test_eight_bit_colors_are_shown_as_they_are(
     quicklook = make_quicklook()
     flat = np.broadcast_to(np.float32([200, 100, 50]), quicklook.picture.shape)
     quicklook = Quicklook(flat, quicklook.labels, None, 1)
-    text = render_report(report_record, report_history, quicklook)
+    text = drawn(report_record, report_history, quicklook)
     shown = _image(parse_page(text), "The picture that was segmented")
     assert np.abs(shown - [200, 100, 50]).max() <= 4  # JPEG
     assert "red, green, blue as red, green, blue" in text
@@ -162,7 +158,7 @@ def test_other_values_are_stretched_and_the_caption_says_so(
     quicklook = make_quicklook(n_features)
     values = quicklook.picture * 1e-3 - 4  # all below zero
     values[quicklook.labels == 0] = np.nan
-    page = parse_page(render_report(record, [], Quicklook(values, quicklook.labels, None, 2)))
+    page = parse_page(drawn(record, [], Quicklook(values, quicklook.labels, None, 2)))
     assert said in page.words
     assert "one pixel in 2 along each axis" in page.words
     assert "Mean colour" not in page.words
@@ -177,7 +173,7 @@ def test_uncertainty_is_drawn_on_a_fixed_scale_with_masked_pixels_apart(
     quicklook = make_quicklook()
     doubt = np.where(quicklook.labels == 0, np.nan, np.where(quicklook.labels == 1, 0, 1))
     quicklook = Quicklook(quicklook.picture, quicklook.labels, doubt.astype(np.float32), 1)
-    page = parse_page(render_report(report_record, report_history, quicklook))
+    page = parse_page(drawn(report_record, report_history, quicklook))
     shown = _image(page, "Map of the uncertainty")
     np.testing.assert_array_equal(np.unique(shown[quicklook.labels == 0], axis=0), [MASKED_COLOR])
     certain = np.unique(shown[quicklook.labels == 1], axis=0)
@@ -191,7 +187,7 @@ def test_any_number_of_classes_has_its_colors(n_classes, parse_page):
     labels = (np.arange(40 * 40).reshape(40, 40) % (n_classes + 1)).astype(np.uint16)
     quicklook = Quicklook(np.zeros((40, 40, 1), np.float32), labels, None, 1)
     record = {"classes": [{"label": k, "weight": 1 / n_classes} for k in range(1, n_classes + 1)]}
-    painted = _image(parse_page(render_report(record, [], quicklook)), "The same picture painted")
+    painted = _image(parse_page(drawn(record, [], quicklook)), "The same picture painted")
     np.testing.assert_array_equal(
         painted, np.array([MASKED_COLOR, *class_colors(n_classes)])[labels]
     )
@@ -205,7 +201,7 @@ def test_a_table_has_no_pictures_and_wide_means_stand_features_downwards(
     record["model"]["n_features"] = 9
     for entry in record["classes"]:
         entry["mean"], entry["std"] = [0.5] * 9, [0.25] * 9
-    page = parse_page(render_report(record, report_history, None))
+    page = parse_page(drawn(record, report_history, None))
     assert not page.all("img")
     assert "feature 9 0.5000 ± 0.250" in page.words
     assert "The picture" not in page.words

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dask_gmm.run.report import render_report
+from tests.run.report.drawn import drawn
 
 CHROMIUM = Path("/usr/bin/chromium")
 DARK = "--blink-settings=preferredColorScheme=0"
@@ -88,7 +88,7 @@ def _look(text, tmp_path, width, *options):
 def page(report_record, report_history, make_quicklook):
     report_record["warnings"] = ["Class 2 is at its floor."]
     report_record["inputs"][0]["path"] = "/data/" + 30 * "a-long-folder/" + "coast.zarr"
-    return render_report(report_record, report_history, make_quicklook())
+    return drawn(report_record, report_history, make_quicklook())
 
 
 def test_the_file_itself_opens_without_a_message(page, tmp_path):
@@ -133,6 +133,6 @@ def test_a_wide_table_scrolls_inside_the_page(report_record, report_history, tmp
     report_record["feature_names"] = [f"a_rather_long_feature_name_{i}" for i in range(40)]
     for entry in report_record["classes"]:
         entry["mean"], entry["std"] = [1234.5678] * 40, [0.001] * 40
-    found = _look(render_report(report_record, report_history, None), tmp_path, 390)
+    found = _look(drawn(report_record, report_history, None), tmp_path, 390)
     assert found["overflow"] == 0
     assert found["images"] == []

@@ -11,7 +11,7 @@ import re
 import numpy as np
 import pytest
 
-from dask_gmm.run.report import render_report
+from tests.run.report.drawn import drawn
 
 
 def _without(record, path):
@@ -46,13 +46,13 @@ def _paths(value, path=()):
 @pytest.mark.parametrize("damage", [_without, _with_none])
 def test_no_single_missing_field_breaks_the_page(report_record, damage, parse_page):
     for path in _paths(report_record):
-        parse_page(render_report(damage(report_record, path), [], None))
+        parse_page(drawn(damage(report_record, path), [], None))
 
 
 def test_an_empty_record_still_gives_a_page(report_record, make_quicklook, parse_page):
     for record in ({}, dict.fromkeys(report_record)):
         for quicklook in (None, make_quicklook(), make_quicklook(1, uncertainty=False)):
-            parse_page(render_report(record, [], quicklook))
+            parse_page(drawn(record, [], quicklook))
 
 
 def test_nothing_from_outside_becomes_markup_or_a_live_link(
@@ -75,7 +75,7 @@ def test_nothing_from_outside_becomes_markup_or_a_live_link(
         "d": {"path": "//evil.example/x"},
         "e": {"path": 'a"b c.zarr'},
     }
-    text = render_report(record, report_history, make_quicklook())
+    text = drawn(record, report_history, make_quicklook())
     page = parse_page(text)
     assert len(page.all("script")) == 1
     assert len(page.all("img")) == 3
@@ -89,7 +89,7 @@ def test_nothing_from_outside_becomes_markup_or_a_live_link(
 def test_the_content_policy_names_the_one_script(
     report_record, report_history, make_quicklook, parse_page
 ):
-    text = render_report(report_record, report_history, make_quicklook())
+    text = drawn(report_record, report_history, make_quicklook())
     (policy,) = [a["content"] for a in parse_page(text).all("meta") if "http-equiv" in a]
     (script,) = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -106,7 +106,7 @@ def _luminance(color):
 
 @pytest.mark.parametrize("theme", [0, 1, 2], ids=["light", "dark", "print"])
 def test_every_text_color_has_the_contrast_of_wcag_aa(report_record, theme):
-    blocks = re.findall(r":root \{(.*?)\}", render_report(report_record, [], None), flags=re.DOTALL)
+    blocks = re.findall(r":root \{(.*?)\}", drawn(report_record, [], None), flags=re.DOTALL)
     colors = dict(re.findall(r"--([\w-]+): (#\w{3,6});", blocks[theme]))
     pairs = [(ink, paper) for ink in ("ink", "soft", "accent") for paper in ("card", "paper")]
     pairs += [("alarm", "alarm-paper"), ("ink", "alarm-paper"), ("good", "good-paper")]

@@ -1,0 +1,241 @@
+"""The page: what a run has recorded, put into words, numbers and drawings.
+
+Names, paths and warnings come from outside. The template escapes all of them, and the page's
+content security policy lets nothing load and no script run but the page's own.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from dask_gmm.palette import MASKED_COLOR, class_colors
+from dask_gmm.run.clock import DRAWING
+from dask_gmm.run.report import drawings, images, words
+from dask_gmm.run.report.pictures import Picture
+
+MOST_INPUTS = 200  # in the table of inputs; manifest.json has them all
+WIDE = 6  # features; beyond this a class's means have a table of their own, features downwards
+
+# What CONTRACT says stands in every run's directory, and what it is for.
+RUN_FILES = (
+    ("model.json", "model, readable"),
+    ("model.safetensors", "model, to load"),
+    ("history.jsonl", "history of EM"),
+    ("config.yaml", "configuration"),
+    ("manifest.json", "all of this page"),
+)
+
+
+def render_report(
+    record: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]] = (),
+    pictures: Sequence[Picture] = (),
+) -> str:
+    """Write a run's report.
+
+    Parameters
+    ----------
+    record : mapping
+        What becomes ``manifest.json``. Keys that are missing or None are shown as "not recorded".
+    history : sequence of mapping
+        The records of ``history.jsonl``.
+    pictures : sequence of Picture
+        Of the first inputs; none for a table.
+
+    Returns
+    -------
+    str
+        The page. The same arguments give the same text.
+    """
+    names = _feature_names(record, pictures)
+    n_classes = _n_classes(record, pictures)
+    classes = _classes(record, n_classes, any(each.about.get("true_color") for each in pictures))
+    full = [entry for entry in history if entry.get("stage") == "full"]
+    page = _template().render(
+        record=record,
+        names=names,
+        wide=len(names) > WIDE,
+        pixel=words.pixel_of(record),
+        n_classes=n_classes,
+        classes=classes,
+        shows_mean_color=any(entry["mean_color"] for entry in classes),
+        any_at_floor=any(entry.get("at_floor") for entry in classes),
+        pictures=[_shown(each, record) for each in pictures],
+        masked_color=_css(MASKED_COLOR),
+        scale=[_css(color) for color in images.uncertainty_colors()],
+        curves=_curves(history),
+        selection=record.get("selection"),
+        selection_curve=_selection_curve(record.get("selection")),
+        full_history=full,
+        fell=any(entry.get("fall") for entry in full),
+        last_likelihood=full[-1].get("mean_log_likelihood") if full else None,
+        timings=_timings(record),
+        elapsed=_elapsed(record),
+        files=_files(record),
+        most_inputs=MOST_INPUTS,
+        configuration=json.dumps(record.get("configuration"), indent=2, default=str),
+    )
+    return page.strip() + "\n"
+
+
+def _feature_names(record: Mapping[str, Any], pictures: Sequence[Picture]) -> list[str]:
+    """One name per feature; as many as the model, the class means or a picture have."""
+    given = list(record.get("feature_names") or [])
+    means = [entry.get("mean") or [] for entry in record.get("classes") or []]
+    shown = [max(each.about.get("features") or [-1]) + 1 for each in pictures]
+    declared = (record.get("model") or {}).get("n_features") or 0
+    n_features = max([declared, len(given), *shown, *map(len, means)])
+    return [str(name) for name in given] + [
+        f"feature {i + 1}" for i in range(len(given), n_features)
+    ]
+
+
+def _n_classes(record: Mapping[str, Any], pictures: Sequence[Picture]) -> int:
+    """K, and never less than the largest label painted: every label needs a colour."""
+    declared = (record.get("model") or {}).get("n_components") or 0
+    listed = [entry.get("label") or 0 for entry in record.get("classes") or []]
+    painted = [each.about.get("n_classes") or 0 for each in pictures]
+    return max([1, declared, *painted, *listed])
+
+
+def _classes(record: Mapping[str, Any], n_classes: int, true_color: bool) -> list[dict[str, Any]]:
+    """Take the classes of the record with their colours, in the record's order."""
+    colors = class_colors(n_classes)
+    rows = []
+    for position, entry in enumerate(record.get("classes") or []):
+        label = entry.get("label") or position + 1
+        mean = [words.as_float(x) for x in entry.get("mean") or []]
+        looks = [round(x) for x in mean if x is not None and math.isfinite(x)]
+        rows.append(
+            {
+                **entry,
+                "label": label,
+                "color": _css(colors[label - 1]),
+                "bar": _bar(entry.get("weight"), 1.0),
+                "mean": mean,
+                "std": entry.get("std") or [],
+                "mean_color": _css(looks) if true_color and len(looks) == 3 else None,
+            }
+        )
+    return rows
+
+
+def _shown(picture: Picture, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Take what a picture shows, its images by name, and the name of its input among many."""
+    inputs, number = record.get("inputs") or [], picture.about.get("input") or 0
+    many = len(inputs) > 1 and number < len(inputs)
+    name = (inputs[number].get("name") or inputs[number].get("path")) if many else None
+    seen = picture.images
+    return {
+        **picture.about,
+        "name": name,
+        "picture": seen["picture"],
+        "labels": seen["classes"],
+        "uncertainty": seen.get("uncertainty"),
+    }
+
+
+def _curves(history: Sequence[Mapping[str, Any]]) -> dict[str, Markup]:
+    """Draw each stage that the history holds, as SVG made of numbers alone."""
+    drawn = {stage: drawings.convergence_svg(history, stage) for stage in ("full", "sample")}
+    return {stage: Markup(svg) for stage, svg in drawn.items() if svg is not None}
+
+
+def _selection_curve(selection: Mapping[str, Any] | None) -> Markup | None:
+    """Draw the criterion against K, as SVG made of numbers alone; None where one K was tried."""
+    svg = None if selection is None else drawings.selection_svg(selection)
+    return None if svg is None else Markup(svg)
+
+
+def _timings(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Take the steps before the page was drawn, with their shares of the longest in percent."""
+    timings = [each for each in record.get("timings") or [] if each.get("step") != DRAWING]
+    longest = max((words.as_float(entry.get("seconds")) or 0 for entry in timings), default=0)
+    return [{**entry, "bar": _bar(entry.get("seconds"), longest)} for entry in timings]
+
+
+def _elapsed(record: Mapping[str, Any]) -> float | None:
+    """Seconds from start to finish; the sum of the steps where the record has no times."""
+    try:
+        finished = datetime.fromisoformat(record["finished"])
+        return (finished - datetime.fromisoformat(record["started"])).total_seconds()
+    except (KeyError, TypeError, ValueError):
+        timings = record.get("timings") or []
+        steps = [words.as_float(entry.get("seconds")) for entry in timings]
+        known = [seconds for seconds in steps if seconds is not None]
+        return sum(known) if known else None
+
+
+def _bar(value: Any, whole: float) -> str:
+    """Length of a bar in percent of `whole`."""
+    share = (words.as_float(value) or 0.0) / whole if whole > 0 else 0.0
+    return f"{100 * min(1.0, max(0.0, share)):.2f}" if math.isfinite(share) else "0"
+
+
+def _files(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """List the outputs of the record, then the files that every run's directory holds."""
+    files = [
+        {"what": name, **entry}
+        for name, entry in (record.get("outputs") or {}).items()
+        if isinstance(entry, Mapping)
+    ]
+    known = {entry.get("path") for entry in files}
+    return files + [{"path": path, "what": what} for path, what in RUN_FILES if path not in known]
+
+
+def _css(color: Iterable[Any]) -> str:
+    """Write red, green, blue as #rrggbb; what lies outside 0..255 is clipped."""
+    return "#" + "".join(f"{min(255, max(0, int(channel))):02x}" for channel in color)
+
+
+def _script_hash(script: str) -> str:
+    """How a content security policy names the one script that may run."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+
+
+def _accepting_undefined(word: Callable[..., str]) -> Callable[..., str]:
+    """Make a filter for which what is not in the record is None."""
+
+    def filtered(value: Any, *arguments: Any) -> str:
+        return word(None if isinstance(value, jinja2.Undefined) else value, *arguments)
+
+    return filtered
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("dask_gmm.run.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # A record of another version may lack whole branches: `record.fit.passes` is then empty.
+        undefined=jinja2.ChainableUndefined,
+    )
+    environment.filters["script_hash"] = _script_hash
+    environment.filters["link"] = words.relative_link
+    for word in (
+        "count",
+        "number",
+        "numbers",
+        "fixed",
+        "percent",
+        "size",
+        "duration",
+        "extent",
+        "shape",
+        "moment",
+    ):
+        environment.filters[word] = _accepting_undefined(getattr(words, word))
+    environment.filters["text"] = _accepting_undefined(words.text)
+    return environment.get_template("page.html.jinja")
