@@ -145,14 +145,17 @@ def buffer_dtype(
 
 
 def fill_rows(table: pa.Table, columns: Sequence[Column], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Return the columns of a row group as rows, (n, D) C-contiguous: one buffer, filled in turn.
+    """Return the columns of a row group as rows, (n, D): one buffer, filled in turn.
+
+    A feature's values lie side by side, as in the file and as the kernel takes them: what is copied
+    on the way is copied as it lies.
 
     Raises
     ------
     ValueError
         If there are nulls although the dtype, chosen by the footers, has no NaN.
     """
-    rows = np.empty((len(table), sum(column.n_features for column in columns)), dtype)
+    rows = np.empty((sum(column.n_features for column in columns), len(table)), dtype).T
     at = 0
     for column in columns:
         to = at + column.n_features

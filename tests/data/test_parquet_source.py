@@ -37,7 +37,7 @@ def rows_of(source):
     for cell in range(len(source.grid)):
         part = pickle.loads(pickle.dumps(source.part([cell])))
         block = part.read(cell)
-        assert block.values.flags.c_contiguous
+        assert block.values.flags.f_contiguous  # a feature's values side by side
         assert block.values.dtype == source.dtype
         assert len(block.values) == source.grid.n_rows(cell)
         read.append(block.values)

@@ -182,7 +182,7 @@ class ParquetSource:
         Returns
         -------
         Block
-            Values (n, D), C-contiguous; NaN where a column is null.
+            Values (n, D), a feature's side by side; NaN where a column is null.
 
         Raises
         ------
