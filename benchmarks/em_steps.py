@@ -62,7 +62,7 @@ class Products:
     def __call__(self) -> None:
         """Make the products of all rows."""
         kernel, work = self._kernel, self._work
-        R = work.R.copy()
+        R = np.empty_like(work.padded_R)[:, : kernel.B]
         for _ in range(self._n_blocks):
             if kernel.uses_phi:
                 np.matmul(kernel.theta, work.phi, out=R)

@@ -64,7 +64,8 @@ def workspace_bytes(family: Family, K: int, D: int) -> int:
 def several_bytes(mixtures: Sequence[tuple[Family, int]], D: int) -> int:
     """Return the same for several mixtures (family, K) in one pass, with their sums."""
     Q = max(family.n_features(D) for family, _ in mixtures) + D + 2
-    largest, total = max(K for _, K in mixtures), sum(K for _, K in mixtures)
+    lengths = [padded(K, COMPONENTS_AT_ONCE) for _, K in mixtures]
+    largest, total = max(lengths), sum(lengths)
     work = _bytes(Q, min(total, max(largest, STACKED)), D)
     return work + 8 * total * 4 * Q
 

@@ -68,14 +68,18 @@ def complete(
 
 
 class Sums:
-    """The running sums of one E-step, updated in place."""
+    """The running sums of one E-step, updated in place; ``totals`` are weight and log-likelihood.
+
+    Those of phi are taken :data:`~dask_gmm.mixture.loops.TILE` rows at a time, so that they are the
+    same bits for micro-blocks of any width.
+    """
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         zero = SufficientStatistics.zero(kernel.frame, kernel.family, kernel.origins)
         self.N, self.sum_x, self.scatter = zero.N, zero.sum_x, zero.scatter
         self.S = padded_statistics(kernel.Q, kernel.K)
-        self.weight = self.log_likelihood = 0.0
+        self.totals = np.zeros(2)
 
     def add(self, block: RowBlock) -> None:
         """Add the rows of a block."""
@@ -91,8 +95,7 @@ class Sums:
     def take_responsibilities(self, work: Workspace) -> None:
         """Turn the log-joints of a micro-block into responsibilities times weights."""
         log_norm = self.kernel.softmax(work)
-        self.log_likelihood += float(log_norm @ work.w)
-        self.weight += float(work.w.sum())
+        loops.add_weighted(self.totals, log_norm, work.w, self.kernel.B)
         loops.weigh(work.padded_R, self.kernel.K, self.kernel.B, work.w, work.total)
 
     def add_centred(self, work: Workspace) -> None:
@@ -133,6 +136,5 @@ class Sums:
             self.N,
             self.sum_x,
             self.scatter,
-            self.weight,
-            self.log_likelihood,
+            *self.totals.tolist(),
         )

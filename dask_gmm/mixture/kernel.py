@@ -23,6 +23,7 @@ from dask_gmm.mixture.arrays import Array
 from dask_gmm.mixture.blocking import block_rows, centred_is_cheaper
 from dask_gmm.mixture.families import LOG_2PI
 from dask_gmm.mixture.frame import FARTHEST, Frame
+from dask_gmm.mixture.loops import COMPONENTS_AT_ONCE, padded
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.rows import RowBlock
 from dask_gmm.mixture.workspace import Workspace, workspace
@@ -52,8 +53,11 @@ class Kernel:
             linear = family.linear(parameters.factors, parameters.means)
             constant = self._constant - 0.5 * (linear * parameters.means).sum(axis=1)
             quadratic = family.quadratic(parameters.factors, K, D)
-            self.theta = np.ascontiguousarray(np.hstack([constant[:, None], linear, quadratic]))
-            self.theta[centred] = 0.0
+            # Padded, so that a component's log-joints are the same bits whatever stands beside it:
+            # a product's edges go other ways through BLAS than its middle.
+            self.theta = np.zeros((padded(K, COMPONENTS_AT_ONCE), self.Q))
+            self.theta[:K] = np.hstack([constant[:, None], linear, quadratic])
+            self.theta[:K][centred] = 0.0
 
     @classmethod
     def in_own_frame(cls, parameters: Parameters) -> Kernel:
@@ -102,7 +106,7 @@ class Kernel:
         """Write log w_k + log N(x | mu_k, Sigma_k) into ``work.R``."""
         if self.uses_phi:
             self.family.fill(work.padded_phi, self.D, self.B)
-            np.matmul(self.theta, work.phi, out=work.R)
+            np.matmul(self.theta, work.phi, out=work.padded_R[: len(self.theta), : self.B])
         self.log_joint_centred(work)
 
     def log_joint_centred(self, work: Workspace) -> None:

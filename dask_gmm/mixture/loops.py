@@ -193,6 +193,18 @@ def weigh(R: Array, K: int, B: int, w: Array, total: Array) -> None:
 
 
 @compiled("reassoc", "nsz")
+def add_weighted(totals: Array, x: Array, w: Array, B: int) -> None:
+    """Add the sums of ``w`` and of ``w x`` over B columns to ``totals`` (2,)."""
+    for start in range(0, B, TILE):
+        weight = total = 0.0
+        for t in range(start, start + TILE):
+            weight += w[t]
+            total += w[t] * x[t]
+        totals[0] += weight
+        totals[1] += total
+
+
+@compiled("reassoc", "nsz")
 def add_statistics(S: Array, phi: Array, R: Array, B: int) -> None:
     """Add ``R @ phi.T`` over B columns to ``S``; all three padded, with finite numbers.
 

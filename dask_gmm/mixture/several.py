@@ -20,6 +20,7 @@ from dask_gmm.mixture.blocking import STACKED, block_rows
 from dask_gmm.mixture.e_step import Sums
 from dask_gmm.mixture.frame import Frame
 from dask_gmm.mixture.kernel import Kernel
+from dask_gmm.mixture.loops import COMPONENTS_AT_ONCE, padded
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.prediction import Score, score
 from dask_gmm.mixture.rows import RowBlock
@@ -65,8 +66,9 @@ def e_steps(
 
     Notes
     -----
-    Each sum equals what :func:`dask_gmm.mixture.e_step.e_step` returns for its mixture alone, but
-    for rounding, and is completed in the same way.
+    Each sum is what :func:`dask_gmm.mixture.e_step.e_step` returns for its mixture alone, and is
+    completed in the same way: the same bits where no component is centred, whose sums go by the
+    width of micro-blocks, which company changes.
     """
     together = _Together(mixtures, frame)
     for block in blocks:
@@ -124,10 +126,9 @@ class _Stack:
         self.family, self.Q = kernels[0].family, kernels[0].Q
         self.uses_phi = kernels[0].uses_phi
         self.fills_apart = self.family.isotropic and self.uses_phi
-        stops = np.cumsum([kernel.K for kernel in kernels])
-        self.rows = [
-            slice(stop - kernel.K, stop) for stop, kernel in zip(stops, kernels, strict=True)
-        ]
+        lengths = list(map(_length, sums))
+        stops = np.cumsum(lengths)
+        self.rows = [slice(stop - n, stop) for stop, n in zip(stops, lengths, strict=True)]
         self.theta = np.zeros((stops[-1], self.Q))
         self.S = padded_statistics(self.Q, len(self.theta))
         for rows, each in zip(self.rows, sums, strict=True):
@@ -138,9 +139,12 @@ class _Stack:
     def add(self, work: Workspace, padded_phi: Array, B: int) -> None:
         """Add a micro-block of B rows, whose phi is filled."""
         if self.uses_phi:
-            R = work.R[: len(self.theta)]
+            R = work.padded_R[: len(self.theta), :B]
             np.matmul(self.theta, padded_phi[: self.Q, :B], out=R)
-        views = [work.for_mixture(rows) for rows in self.rows]
+        views = [
+            work.for_mixture(rows, each.kernel.K)
+            for rows, each in zip(self.rows, self.sums, strict=True)
+        ]
         for view, sums in zip(views, self.sums, strict=True):
             sums.kernel.log_joint_centred(view)
             sums.take_responsibilities(view)
@@ -151,6 +155,11 @@ class _Stack:
             sums.add_centred(view)
 
 
+def _length(sums: Sums) -> int:
+    """Return the rows of a stack that a mixture takes."""
+    return padded(sums.kernel.K, COMPONENTS_AT_ONCE)
+
+
 def _stacks(sums: Sequence[Sums]) -> Iterator[_Stack]:
     """Put mixtures of one family together, as many as the caches hold responsibilities of."""
     groups: dict[tuple[bool, int, str, bool], list[list[Sums]]] = {}
@@ -158,7 +167,7 @@ def _stacks(sums: Sequence[Sums]) -> Iterator[_Stack]:
         kernel = each.kernel
         key = (kernel.family.isotropic, kernel.Q, kernel.family.name, kernel.uses_phi)
         held = groups.setdefault(key, [[]])
-        if held[-1] and sum(other.kernel.K for other in held[-1]) + kernel.K > STACKED:
+        if held[-1] and sum(map(_length, held[-1])) + _length(each) > STACKED:
             held.append([])
         held[-1].append(each)
     # Isotropic families, with a phi of their own, come last.

@@ -36,10 +36,11 @@ class Workspace:
         self.component = np.empty(B, dtype=np.intp)
         self.ones = np.ones(max(K, Q))
 
-    def for_mixture(self, rows: slice) -> Workspace:
-        """Return the same buffers with the rows of ``R`` that belong to one of several mixtures."""
+    def for_mixture(self, rows: slice, K: int) -> Workspace:
+        """Return the same buffers, of ``R`` the padded rows of one mixture among several."""
         view = copy.copy(self)
-        view.padded_R, view.R = self.padded_R[rows], self.R[rows]
+        view.padded_R = self.padded_R[rows]
+        view.R = view.padded_R[:K, : len(self.w)]
         return view
 
 

@@ -20,6 +20,11 @@ def alike(a, b, rtol=1e-10):
         np.testing.assert_allclose(x, y, rtol=rtol, atol=rtol * max(1.0, np.abs(y).max()))
 
 
+def same_bits(a, b):
+    for name in ("N", "sum_x", "scatter", "weight", "log_likelihood"):
+        assert np.array_equal(getattr(a, name), getattr(b, name)), name
+
+
 candidates = st.lists(
     st.tuples(st.sampled_from(FAMILIES), st.integers(1, 9)), min_size=1, max_size=12
 )
@@ -41,7 +46,7 @@ def test_each_of_several_equals_itself_alone(candidates, D, seed):
     for mixture, part in zip(inside, together.parts, strict=True):
         alone = e_step(blocks, mixture, frame)
         assert part.family is mixture.family
-        alike(part, alone)
+        same_bits(part, alone)
 
 
 @pytest.mark.parametrize("covariance_type", FAMILIES)
