@@ -18,8 +18,8 @@ PIP = "$(BIN)/python" -m pip --disable-pip-version-check
 RUN = "$(BIN)/python" -m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-memory test-slurm chaos lint format bench bench-pass-cost bench-chunks bench-scaling \
-  bench-selection bench-rare bench-out-of-core bench-spark pictures clean
+.PHONY: help demo test test-long test-packaging test-memory test-slurm chaos lint format bench bench-pass-cost bench-chunks bench-scaling \
+  bench-selection bench-rare bench-out-of-core bench-spark docs pictures clean
 .SUFFIXES:
 .NOTPARALLEL: # one pip at a time in an environment
 
@@ -34,6 +34,9 @@ test: $(VENV)/.stamp-test ## run the tests; what the machine lacks is skipped, w
 
 test-long: $(VENV)/.stamp-test ## run the tests that take tens of seconds each; 3 minutes
 	@$(RUN) pytest -m long $(ARGS)
+
+test-packaging: $(VENV)/.stamp-test ## install wheel and sdist on every supported Python; 10 minutes
+	@$(RUN) pytest -m "long or not long" tests/packaging $(ARGS)
 
 test-memory: $(VENV)/.stamp-test ## measure the memory of many drawn runs against what was predicted; minutes
 	@$(RUN) pytest -m memory tests/run $(ARGS)
@@ -82,6 +85,11 @@ bench-rare: $(VENV)/.stamp-test ## a class of a ten-thousandth of 20 million row
 bench-spark: $(VENV)/.stamp-bench ## against Spark ML (needs Java 17); 9 minutes
 	@$(RUN) benchmarks.bench_spark --require 50@3,8 --require 50@6,16 --require 30@16,16 \
 	  --require 20@32,32 $(ARGS)
+
+docs: $(VENV)/.stamp-docs ## build the pages into build/docs; a warning is an error
+	@$(RUN) sphinx --builder html --fail-on-warning --keep-going --nitpicky --jobs auto \
+	    -d build/doctrees docs build/docs $(ARGS)
+	@echo "build/docs/index.html"
 
 pictures: $(VENV)/.stamp-demo ## draw the README's picture from the demo's result
 	@$(RUN) docs.draw_pictures runs/blue-marble

@@ -37,18 +37,22 @@ def all_results(results: Path = RESULTS) -> str:
 
 
 def headline(results: Path = RESULTS) -> str:
-    """Return the README's small table: full covariances against scikit-learn."""
+    """Return the README's small table: full covariances against scikit-learn and Spark ML."""
     result = json.loads((results / "em_step.json").read_text(encoding="utf-8"))
+    spark = json.loads((results / "spark.json").read_text(encoding="utf-8"))
+    of_spark = {(each["D"], each["K"]): f"{each['ratio']:.0f}" for each in spark["cases"]}
     rows = [
         f"| {each['D']}, {each['K']} | {each['ns_per_row']['peer'][0]:,.0f} "
         f"| {each['ns_per_row']['ours'][0]:,.0f} | {each['ratio'][0]:.1f} "
-        f"| {each['of_limit'][0]:.0%} | {each['predict_ratio'][0]:.1f} |\n"
+        f"| {each['of_limit'][0]:.0%} | {each['predict_ratio'][0]:.1f} "
+        f"| {of_spark.get((each['D'], each['K']), '')} |\n"
         for each in result["cases"]
         if each["family"] == "full"
     ]
     head = (
         "| D, K | scikit-learn, ns a row | dask-gmm, ns a row | ratio | of the machine's limit "
-        "| labels: ratio |\n|---|---:|---:|---:|---:|---:|\n"
+        "| labels: ratio | from files, against Spark ML: ratio |\n"
+        "|---|---:|---:|---:|---:|---:|---:|\n"
     )
     return f"{head}{''.join(rows)}\n{sentence(result['machine'])}\n"
 

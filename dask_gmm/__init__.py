@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dask_gmm.estimator import GaussianMixture
-    from dask_gmm.selecting import select_components
+    from dask_gmm.selecting import Selection, select_components
 
 __version__ = "0.1.0"
-__all__ = ["GaussianMixture", "__version__", "select_components"]
+__all__ = ["GaussianMixture", "Selection", "__version__", "select_components"]
 
 
 def __getattr__(name: str) -> Any:
@@ -18,8 +18,8 @@ def __getattr__(name: str) -> Any:
         from dask_gmm.estimator import GaussianMixture
 
         return GaussianMixture
-    if name == "select_components":
-        from dask_gmm.selecting import select_components
+    if name in {"Selection", "select_components"}:
+        from dask_gmm import selecting
 
-        return select_components
+        return getattr(selecting, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

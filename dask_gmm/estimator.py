@@ -195,6 +195,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         sample_weight : array-like (n,), optional
             Frequencies: a weight of 2 counts as a repeated row, 0 as an absent one.
 
+        Returns
+        -------
+        GaussianMixture
+            Itself.
+
         Raises
         ------
         ValueError
@@ -205,7 +210,20 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
-        """Fit the mixture to X and return the labels of its rows."""
+        """Fit the mixture to X and return the labels of its rows.
+
+        Parameters
+        ----------
+        X : array-like (n, D) or Dask array (..., D)
+        y : ignored
+        sample_weight : array-like (n,), optional
+            Frequencies.
+
+        Returns
+        -------
+        array of int (n,) or Dask array (...)
+            From 0; -1 where ``on_invalid='mask'`` has left a row out.
+        """
         return self.fit(X, y, sample_weight).predict(X)
 
     def _fit(self, data: Input) -> None:
@@ -383,15 +401,46 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return Parameters.of(self._family, last.weights, last.means, variances)
 
     def predict(self, X: Any) -> Any:
-        """Return the most probable component of every row, (n,); lazy for a Dask array."""
+        """Return the most probable component of every row; lazily for a Dask array.
+
+        Parameters
+        ----------
+        X : array-like (n, D) or Dask array (..., D)
+            In the units that the mixture was fitted in.
+
+        Returns
+        -------
+        array of int (n,) or Dask array (...)
+            From 0; -1 where ``on_invalid='mask'`` has left a row out.
+        """
         return self._predicted(X, Wanted(labels=True))
 
     def predict_proba(self, X: Any) -> Any:
-        """Return the posterior probability of every component, (n, K); lazy for a Dask array."""
+        """Return the posterior probability of every component; lazily for a Dask array.
+
+        Parameters
+        ----------
+        X : array-like (n, D) or Dask array (..., D)
+
+        Returns
+        -------
+        array (n, K) or Dask array (..., K)
+            NaN where ``on_invalid='mask'`` has left a row out.
+        """
         return self._predicted(X, Wanted(probabilities=True))
 
     def score_samples(self, X: Any) -> Any:
-        """Return the log-density of every row in nats, (n,); lazy for a Dask array."""
+        """Return the log-density of every row in nats; lazily for a Dask array.
+
+        Parameters
+        ----------
+        X : array-like (n, D) or Dask array (..., D)
+
+        Returns
+        -------
+        array (n,) or Dask array (...)
+            NaN where ``on_invalid='mask'`` has left a row out.
+        """
         return self._predicted(X, Wanted(log_density=True))
 
     def _predicted(self, X: Any, wanted: Wanted) -> Any:
@@ -399,16 +448,50 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return predict_input(self, X, parameters, wanted)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return the mean log-likelihood of X in nats per row."""
+        """Return the mean log-likelihood of X in nats per row.
+
+        Parameters
+        ----------
+        X : array-like (n, D) or Dask array (..., D)
+        y : ignored
+        sample_weight : array-like (n,), optional
+            Frequencies.
+
+        Returns
+        -------
+        float
+        """
         found = self._score(X, sample_weight)
         return found.log_likelihood / found.weight
 
     def aic(self, X: Any, sample_weight: Any = None) -> float:
-        """Return Akaike's information criterion on X: the lower the better."""
+        """Return Akaike's information criterion on X: the lower the better.
+
+        Parameters
+        ----------
+        X : array-like (n, D) or Dask array (..., D)
+        sample_weight : array-like (n,), optional
+            Frequencies.
+
+        Returns
+        -------
+        float
+        """
         return -2.0 * self._score(X, sample_weight).log_likelihood + 2.0 * self._n_parameters()
 
     def bic(self, X: Any, sample_weight: Any = None) -> float:
-        """Return the Bayesian information criterion on X: the lower the better."""
+        """Return the Bayesian information criterion on X: the lower the better.
+
+        Parameters
+        ----------
+        X : array-like (n, D) or Dask array (..., D)
+        sample_weight : array-like (n,), optional
+            Frequencies.
+
+        Returns
+        -------
+        float
+        """
         return self._bic(self._score(X, sample_weight))
 
     def icl(self, X: Any, sample_weight: Any = None) -> float:
@@ -416,6 +499,16 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
         BIC plus twice the entropy of the responsibilities: C. Biernacki, G. Celeux, G. Govaert,
         IEEE Trans. PAMI 22 (2000), on the scale of BIC.
+
+        Parameters
+        ----------
+        X : array-like (n, D) or Dask array (..., D)
+        sample_weight : array-like (n,), optional
+            Frequencies.
+
+        Returns
+        -------
+        float
         """
         found = self._score(X, sample_weight)
         return self._bic(found) + 2.0 * found.entropy
@@ -467,7 +560,13 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
     # -- other forms -----------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted mixture to ``path`` (.safetensors), and readable JSON beside it."""
+        """Write the fitted mixture, and readable JSON beside it.
+
+        Parameters
+        ----------
+        path : path
+            Of a ``.safetensors`` file; the other one has its name and ``.json``.
+        """
         names = getattr(self, "feature_names_in_", None)
         Model(
             self._parameters(),
@@ -485,6 +584,10 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """Return a fitted :class:`sklearn.mixture.GaussianMixture` with the same mixture.
 
         A spherical mixture of standardised data has per-feature variances, and becomes diag.
+
+        Returns
+        -------
+        sklearn.mixture.GaussianMixture
         """
         from sklearn.mixture import GaussianMixture as Theirs
 
@@ -500,7 +603,16 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     @classmethod
     def from_sklearn(cls, model: Any) -> Self:
-        """Take over a fitted :class:`sklearn.mixture.GaussianMixture`."""
+        """Take over a fitted :class:`sklearn.mixture.GaussianMixture`.
+
+        Parameters
+        ----------
+        model : sklearn.mixture.GaussianMixture
+
+        Returns
+        -------
+        GaussianMixture
+        """
         check_is_fitted(model, "means_")
         ours = cls(**model.get_params())
         for name in (*_FITTED, "n_features_in_", "feature_names_in_"):
@@ -516,6 +628,10 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         ----------
         path : path
             A ``.safetensors`` file or a run directory.
+
+        Returns
+        -------
+        GaussianMixture
         """
         model = Model.load(path)
         known = model.information

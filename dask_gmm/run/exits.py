@@ -36,7 +36,18 @@ class _ReaderGone(Exception):  # noqa: N818  it is no error
 
 
 def exit_code(command: Callable[[], Any]) -> int:
-    """Carry out ``command``; say what went wrong, if anything, and return the exit code."""
+    """Carry out ``command``; say what went wrong, if anything, and return the exit code.
+
+    Parameters
+    ----------
+    command : callable
+        Takes nothing.
+
+    Returns
+    -------
+    int
+        That of the command line, whatever the end.
+    """
     code = _carried_out(command)
     try:
         sys.stdout.flush()

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from dask_gmm.run.numbering import Numbering
     from dask_gmm.run.plan import RunPlan
 
+#: What programs of users may rely on.
+__all__ = ["Given", "Job", "Outcome", "plan_configured", "run_configured"]
+
 log = logging.getLogger(__name__)
 
 #: Types that a model may say it was fitted to.
@@ -138,6 +141,14 @@ class Outcome:
 def plan_configured(config: Config) -> Job:
     """Open the configuration's source and work out the run's numbers; only metadata are read.
 
+    Parameters
+    ----------
+    config : Config
+
+    Returns
+    -------
+    Job
+
     Raises
     ------
     ConfigurationError, InputDataError
@@ -158,6 +169,10 @@ def run_configured(
         What starts this run, to be told to whoever asks how an interrupted one goes on.
     given : Given, optional
         A model to be applied in the place of one that is fitted.
+
+    Returns
+    -------
+    Outcome
 
     Raises
     ------

@@ -115,6 +115,10 @@ class Config(Section):
         ----------
         started
             The moment that gives {date} (2026-11-23) and {time} (140509).
+
+        Returns
+        -------
+        RunPaths
         """
         run_dir = self._absolute(expand_placeholders(self.run_dir, self.name, started))
         outputs = {name: run_dir / output.path for name, output in self.written().items()}
@@ -133,6 +137,10 @@ class Config(Section):
 
         With the probabilities of the most probable classes come, as ``top_labels``, their labels:
         beside them, or in a table as columns of the same files.
+
+        Returns
+        -------
+        dict of Output
         """
         found = dict[str, Output]()
         for name, output in self.outputs.written().items():
@@ -144,7 +152,17 @@ class Config(Section):
         return found
 
     def output_kind(self, name: str) -> str:
-        """Return the storage format of an output."""
+        """Return the storage format of an output.
+
+        Parameters
+        ----------
+        name
+            Of the output: ``labels``.
+
+        Returns
+        -------
+        str
+        """
         return self.written()[name].kind
 
     def redacted(self) -> dict[str, Any]:
@@ -152,6 +170,10 @@ class Config(Section):
 
         Values that came from the environment appear as the ``${NAME}`` that was written, other
         storage options as ``***``: nobody can tell a credential by its name.
+
+        Returns
+        -------
+        dict
         """
         plain: dict[str, Any] = self.model_dump(mode="json")
         plain["source"]["storage_options"] = all_hidden(plain["source"]["storage_options"])
@@ -170,6 +192,10 @@ class Config(Section):
         ``run_dir``, ``if_exists``, ``cluster`` and ``source.storage_options`` (which say where and
         how, not what), and as written: ``source.path`` is not made absolute. Of models that it
         names the content counts, as far as it is known.
+
+        Returns
+        -------
+        str
         """
         where = {"name", "run_dir", "if_exists", "cluster"}
         plain = self.model_dump(mode="json", exclude=where)
@@ -180,7 +206,17 @@ class Config(Section):
         return hashlib.sha256(text.encode()).hexdigest()
 
     def knowing(self, models: Mapping[str, str]) -> Config:
-        """Return the same configuration, which knows the checksums of models by what they do."""
+        """Return the same configuration, which knows the checksums of models by what they do.
+
+        Parameters
+        ----------
+        models
+            Checksums: ``{"align_to": ...}``.
+
+        Returns
+        -------
+        Config
+        """
         config = self.model_copy()
         config._models = {**self._models, **models}
         return config
@@ -217,6 +253,10 @@ def load_config(
     model
         The section ``model``, as such an argument, where the file has none.
 
+    Returns
+    -------
+    Config
+
     Raises
     ------
     ConfigurationError
@@ -245,7 +285,12 @@ def load_config(
 
 
 def config_schema() -> dict[str, Any]:
-    """Return the JSON schema of a configuration, for editors and for the words of errors."""
+    """Return the JSON schema of a configuration, for editors and for the words of errors.
+
+    Returns
+    -------
+    dict
+    """
     schema = Config.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 

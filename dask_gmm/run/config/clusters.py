@@ -1,7 +1,7 @@
 """The ``cluster`` section: a union of sections, told apart by ``kind``.
 
 A section's keys, apart from ``kind``, are the arguments of the function in `dask_gmm.engine` that
-gets such workers ready; ``docs/clusters.md`` explains them to users.
+gets such workers ready; ``docs/how-to/clusters.md`` explains them to users.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -168,12 +167,3 @@ def test_values_from_the_environment_are_shown_as_they_were_written(path, monkey
     config = load(path, text)
     assert config.cluster.address == "tls://somewhere:8786"
     assert config.redacted()["cluster"]["address"] == "${SCHEDULER}"
-
-
-def test_what_the_documentation_shows_loads(path):
-    text = (Path(__file__).parents[3] / "docs" / "clusters.md").read_text(encoding="utf-8")
-    shown = re.findall(r"```yaml\n(cluster:\n.*?)```", text, re.DOTALL)
-    assert len(shown) >= 6
-    for section in shown:
-        path.write_text(HEAD.replace("cluster:\n", section))
-        assert load_config(path).cluster.kind in COMPLETE
