@@ -89,7 +89,7 @@ def _keys(schema: Schema, section: Schema, path: Path, value: Any) -> tuple[Key,
 
 
 def _sentence(schema: Schema, fragment: Schema) -> str:
-    """Return what a key is for; of a section that says nothing at its key, what it says of itself."""
+    """Return what a key is for, by its own words or those of the section that stands there."""
     sections = _sections(schema, fragment)
     own = sections[0].get("description", "") if len(sections) == 1 else ""
     return str(fragment.get("description", own))

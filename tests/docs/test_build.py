@@ -138,7 +138,7 @@ def documented_class(value):
 
 
 def documented(function, page):
-    """See to it that parameters and results have a sentence, where the summary does not say them."""
+    """See to it that every parameter and the result are told."""
     assert page["Summary"], function.__qualname__
     parameters = [
         name for name in inspect.signature(function).parameters if name not in {"self", "cls"}

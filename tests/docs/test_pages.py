@@ -137,7 +137,7 @@ def run_line(line):
 
 
 def matches(word):
-    """Return what the shell makes of a word: a pattern is what it matches, if it matches anything."""
+    """Return what the shell makes of a word: of a pattern what it matches, if anything."""
     found = sorted(str(path) for path in Path().glob(word)) if "*" in word else []
     return found or [word]
 
