@@ -87,6 +87,18 @@ def class_colors(n_classes: int) -> NDArray[np.uint8]:
     return np.concatenate([spread, _further_colors(n_classes - _MOST_SPREAD, spread)])
 
 
+def luminance(color: NDArray[Any] | tuple[int, ...]) -> float:
+    """Return the relative luminance, 0 to 1, of red, green and blue (WCAG 2.2)."""
+    share = np.asarray(color)[:3] / 255.0
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    return float(linear @ np.array([0.2126, 0.7152, 0.0722]))
+
+
+def ink_on(color: NDArray[Any] | tuple[int, ...]) -> str:
+    """Return black or white, whichever reads better on a colour: at least 4.5 to 1."""
+    return "#000000" if luminance(color) > 0.179 else "#ffffff"
+
+
 def _lab(colors: NDArray[Any]) -> NDArray[np.float64]:
     """CIELAB of sRGB colours (n, 3) in the four colour visions: (4, n, 3)."""
     share = colors / 255.0

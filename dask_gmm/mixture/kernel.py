@@ -70,6 +70,11 @@ class Kernel:
         )
         return cls(parameters.inside(own), own)
 
+    @property
+    def log_norms(self) -> Array:
+        """The log-joints of rows at the means, (K,): log-weight and log of the density there."""
+        return np.asarray(self._constant)
+
     def workspace(self) -> Workspace:
         """Return this thread's buffers for this kernel."""
         return workspace(self.Q, self.K, self.B, self.n_residuals)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,9 @@ from dask_gmm.mixture.kernel import Kernel
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.rows import RowBlock
 from dask_gmm.mixture.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dask_gmm.mixture.profiling import Profiler
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,10 @@ class Score:
         )
 
 
-def predict(kernel: Kernel, block: RowBlock, wanted: Wanted) -> Prediction:
-    """Return what the mixture says of each row of ``block``."""
+def predict(
+    kernel: Kernel, block: RowBlock, wanted: Wanted, profiler: Profiler | None = None
+) -> Prediction:
+    """Return what the mixture says of each row of ``block``; its rows are added to ``profiler``."""
     n, K = len(block.values), kernel.K
     work = kernel.workspace()
     labels = np.empty(n, np.min_scalar_type(K)) if wanted.labels else None
@@ -90,19 +96,24 @@ def predict(kernel: Kernel, block: RowBlock, wanted: Wanted) -> Prediction:
     uncertainty = np.empty(n, wanted.dtype) if wanted.uncertainty else None
     log_density = np.empty(n) if wanted.log_density else None
     valid = np.empty(n, dtype=bool)
-    only_labels = probabilities is None and uncertainty is None and log_density is None
+    only_labels = all(each is None for each in (probabilities, uncertainty, log_density, profiler))
     for start, stop in kernel.micro_blocks(block, work):
         here, b = slice(start, stop), stop - start
         valid[here] = work.valid[:b]
         kernel.log_joint(work)
-        if labels is not None:
+        if labels is not None or profiler is not None:
             loops.most_probable(work.padded_R, K, kernel.B, work.peak, work.component)
+        if labels is not None:
             labels[here] = work.component[:b]
         if only_labels:
             continue
         log_norm = kernel.softmax(work, entropy=wanted.uncertainty)
+        if log_density is not None or profiler is not None:
+            shared = kernel.shared_quadratic(work)
         if log_density is not None:
-            log_density[here] = (log_norm + kernel.shared_quadratic(work))[:b]
+            log_density[here] = (log_norm + shared)[:b]
+        if profiler is not None:
+            profiler.add(work, shared)
         if uncertainty is not None:
             uncertainty[here] = _entropy(work)[:b] / np.log(max(K, 2))
         if probabilities is not None:

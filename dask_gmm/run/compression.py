@@ -8,12 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from dask_gmm.engine.threads import one_blas_thread
 from dask_gmm.fit.compression import repeats_enough
 from dask_gmm.mixture.counts import WORTH, counted_bytes, most_distinct
 from dask_gmm.mixture.kernel import Kernel
 from dask_gmm.mixture.lookup import LARGEST_TABLE, LookUp, look_up_bytes
 from dask_gmm.mixture.parameters import Parameters
+from dask_gmm.mixture.profile import Profile
+from dask_gmm.mixture.profiling import profile
+from dask_gmm.mixture.rows import Rows
 from dask_gmm.mixture.survey import Survey
+from dask_gmm.mixture.views import Views
 from dask_gmm.run.memory import Load, fits
 from dask_gmm.run.segment import wanted_of_rows
 
@@ -93,3 +98,10 @@ def look_up(seen: Survey, mixture: Parameters, outputs: Iterable[str]) -> LookUp
     if not repeats_enough(seen) or look_up_bytes(len(seen.counts), mixture.K) > LARGEST_TABLE:
         return None
     return LookUp.of(seen.counts, Kernel.in_own_frame(mixture), wanted_of_rows(outputs))
+
+
+def profile_of_counts(seen: Survey, mixture: Parameters, views: Views) -> Profile:
+    """Return the profile of all rows, taken of the distinct ones: each stands for its equals."""
+    rows = Rows(seen.counts.rows, seen.counts.weights)
+    with one_blas_thread():
+        return profile([rows], mixture, replace(views, every=1))

@@ -19,9 +19,10 @@ from dask_gmm.mixture.counting import counter_bytes
 from dask_gmm.mixture.counts import counted_bytes
 from dask_gmm.mixture.families import Family
 from dask_gmm.mixture.lookup import LARGEST_TABLE, finder_bytes, look_up_bytes
+from dask_gmm.mixture.profile import profile_bytes
 from dask_gmm.mixture.second_draw import LARGEST_SHARE
 from dask_gmm.run.forms import Form, forms
-from dask_gmm.run.quicklook import MAX_FEATURES, MAX_SIDE
+from dask_gmm.run.quicklook import MAP_SIDE, MAX_FEATURES, MAX_SIDE, MOST_MAPS, MOST_PICTURES
 from dask_gmm.run.segment import ROWS
 
 #: A worker process that has imported everything and holds no data, and what its heap keeps.
@@ -193,7 +194,11 @@ class Load:
             # The leaf that reads has written results before, and its heap may have kept some.
             cells = self._reading + min(results, KEPT)
         work = (1 + self.read_ahead) * workspace_bytes(self.family, K, self.n_features)
-        return cells + results + slices + work + self._look_up
+        return cells + results + slices + work + self._look_up + 3 * self._profile
+
+    @property
+    def _profile(self) -> int:
+        return profile_bytes(self.n_components, self.n_features)
 
     @property
     def _look_up(self) -> int:
@@ -223,7 +228,9 @@ class Load:
         samples = drawn * 8 * (self.n_features + 2) + 2 * self._sample
         statistics = (min(self.n_leaves, FAN_IN) + 2) * self._statistics
         shown = min(self.n_features, MAX_FEATURES) * self.itemsize + 8
-        picture = min(MAX_SIDE**2, self.n_rows) * shown if self.pictured else 0
+        maps = MOST_PICTURES * MAP_SIDE**2 * (min(self.n_components, MOST_MAPS) + 4)
+        picture = min(MAX_SIDE**2, self.n_rows) * shown + maps if self.pictured else 0
+        picture += (min(self.n_leaves, FAN_IN) + 2) * self._profile
         counts = (min(self.n_leaves, FAN_IN) + 2) * self.most_distinct * counted_bytes(self._width)
         return max(samples + counts, statistics + self._draws * samples, picture)
 

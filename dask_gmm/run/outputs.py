@@ -22,7 +22,7 @@ from dask_gmm.run.config import Config
 from dask_gmm.run.config.sections import Output
 from dask_gmm.run.directory import remove
 from dask_gmm.run.forms import Form, forms_of, suffix_of
-from dask_gmm.run.segment import Segmented
+from dask_gmm.run.segmented import Segmented
 from dask_gmm.run.sinks import CREATE
 
 if TYPE_CHECKING:

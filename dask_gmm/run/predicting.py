@@ -11,6 +11,7 @@ from typing import Any
 from dask_gmm.data.sources.opening import STEM
 from dask_gmm.engine.cluster import Workers
 from dask_gmm.errors import ConfigurationError
+from dask_gmm.mixture.views import views_of
 from dask_gmm.model_file import Model
 from dask_gmm.run import record
 from dask_gmm.run.checkpoint import Checkpoint
@@ -79,7 +80,9 @@ def apply(
 ) -> Applied:
     """Segment the job's source by the model that was given; write outputs below ``folder``."""
     with clock.step("segment and write"):
-        written = segment_and_write(job, folder, checkpoint, workers, given.model.parameters)
+        mixture = given.model.parameters
+        views = views_of(mixture, job.source.feature_steps, n_rows=job.plan.n_rows)
+        written = segment_and_write(job, folder, checkpoint, workers, mixture, views)
     return Applied(given, written)
 
 

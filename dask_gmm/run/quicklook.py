@@ -7,6 +7,7 @@ for it: the prediction pass holds the block anyway.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,9 @@ from dask_gmm.data.geometry import Geometry
 
 MAX_SIDE = 1200  # pixels: sharp on a wide screen, and the page stays under 3 MB
 MAX_FEATURES = 3  # red, green and blue; a picture of 128 features would be 700 MB
+MOST_PICTURES = 4  # of many inputs; together they have as many pixels as one alone
+MAP_SIDE = 320  # pixels of a map of one class's probability; there is one for every class
+MOST_MAPS = 12  # classes, the first by label
 MIN_SIDE = 8  # a decimated picture thinner than this shows nothing
 
 
@@ -34,6 +38,8 @@ class Piece:
     labels : ndarray of shape (h, w)
         0 where masked, else 1..K.
     uncertainty : ndarray of shape (h, w), float32, or None
+    input : int
+        The number of the input that it is of.
     """
 
     row: int
@@ -41,6 +47,7 @@ class Piece:
     values: NDArray[Any]
     labels: NDArray[np.integer[Any]]
     uncertainty: NDArray[np.float32] | None
+    input: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,11 @@ class Quicklook:
         Which features `picture` holds, counted from 0; default: the first F.
     plane : tuple of int
         Index along each extra leading axis; empty for a two-dimensional source.
+    probabilities : ndarray of shape (h', w', M), floating, or None
+        Of the first M classes, 0 to 254 for 0 to 1, on a lattice of its own; no meaning where
+        ``mapped`` is 0.
+    mapped : ndarray of shape (h', w') or None
+        Labels on that lattice.
 
     Raises
     ------
@@ -74,6 +86,8 @@ class Quicklook:
     stride: int
     features: tuple[int, ...] = ()
     plane: tuple[int, ...] = ()
+    probabilities: NDArray[np.floating[Any]] | None = None
+    mapped: NDArray[np.integer[Any]] | None = None
 
     def upright(self, geometry: Geometry | None) -> Quicklook:
         """Return the picture as people hold it: north up, and of a head the crown.
@@ -90,10 +104,9 @@ class Quicklook:
             turn = np.flipud
         else:
             return self
-        uncertainty = None if self.uncertainty is None else turn(self.uncertainty)
-        return replace(
-            self, picture=turn(self.picture), labels=turn(self.labels), uncertainty=uncertainty
-        )
+        names = ("picture", "labels", "uncertainty", "probabilities", "mapped")
+        seen: dict[str, Any] = {name: getattr(self, name) for name in names}
+        return replace(self, **{k: turn(v) for k, v in seen.items() if v is not None})
 
     def __post_init__(self) -> None:
         if self.picture.ndim != 3 or self.picture.shape[:2] != self.labels.shape:
@@ -134,7 +147,12 @@ class QuicklookPlan:
 
     @classmethod
     def for_shape(
-        cls, leading_shape: Sequence[int], n_features: int, *, max_side: int = MAX_SIDE
+        cls,
+        leading_shape: Sequence[int],
+        n_features: int,
+        *,
+        max_side: int = MAX_SIDE,
+        most_features: int = MAX_FEATURES,
     ) -> QuicklookPlan | None:
         """Choose the stride that keeps the picture's larger side at `max_side` or below.
 
@@ -144,9 +162,10 @@ class QuicklookPlan:
             Shape of the source without its features axis. The last two axes are the picture; of
             further axes the middle plane is taken.
         n_features : int
-            The first three at most are shown.
+            The first `most_features` at most are shown.
         max_side : int
             Pixels.
+        most_features : int
 
         Returns
         -------
@@ -160,7 +179,7 @@ class QuicklookPlan:
         stride = max(1, -(-max(shape[-2:]) // max_side))
         if stride > 1 and -(-min(shape[-2:]) // stride) < MIN_SIDE:
             return None
-        return cls(shape, stride, tuple(range(min(n_features, MAX_FEATURES))))
+        return cls(shape, stride, tuple(range(min(n_features, most_features))))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -201,35 +220,65 @@ class QuicklookPlan:
         ValueError
             If the region does not fit the leading shape, or the rows do not fill the region.
         """
-        bounds = self._bounds(region)
-        cell = tuple(stop - start for start, stop in bounds)
-        n_rows = int(np.prod(cell))
+        n_rows = math.prod(stop - start for start, stop in self._bounds(region))
         if len(values) != n_rows or len(labels) != n_rows:
             raise ValueError(
-                f"region {cell} holds {n_rows} rows; "
+                f"region {tuple(region)} holds {n_rows} rows; "
                 f"got {len(values)} rows of values and {len(labels)} labels"
             )
-        # The first pixel of the global lattice at or after each border.
-        offsets = tuple(-start % self.stride for start, _ in bounds[-2:])
+        places = self.places(region)
+        if places is None:
+            return None
+        # One feature at a time: what is read need not lie in the order of its rows.
+        taken = np.stack([values[:, f][places] for f in self.features], axis=-1)
+        doubt = None if uncertainty is None else uncertainty[places].astype(np.float32)
+        return self.piece_of(region, taken, labels[places], doubt)
+
+    def places(self, region: Sequence[slice]) -> NDArray[np.intp] | None:
+        """Return which rows of a cell are pixels of the picture, (m,); None where none is."""
+        bounds = self._bounds(region)
+        cell = tuple(stop - start for start, stop in bounds)
+        offsets = self._offsets(bounds)
         inside = all(a <= p < b for p, (a, b) in zip(self.plane, bounds[:-2], strict=True))
         if not inside or any(o >= n for o, n in zip(offsets, cell[-2:], strict=True)):
             return None
-        lattice: tuple[int | slice, ...] = (
-            *(p - a for p, (a, _) in zip(self.plane, bounds[:-2], strict=True)),
-            *(slice(offset, None, self.stride) for offset in offsets),
-        )
+        at = [np.array([p - a]) for p, (a, _) in zip(self.plane, bounds[:-2], strict=True)]
+        at += [np.arange(o, n, self.stride) for o, n in zip(offsets, cell[-2:], strict=True)]
+        return np.ravel_multi_index(np.ix_(*at), cell).reshape(-1).astype(np.intp)
 
-        def cut(column: NDArray[Any]) -> NDArray[Any]:
-            # Splitting the row axis never copies, whatever the strides; np.array always does.
-            return np.array(column.reshape(cell)[lattice], order="C")
+    def piece_of(
+        self,
+        region: Sequence[slice],
+        values: NDArray[Any],
+        labels: NDArray[np.integer[Any]],
+        uncertainty: NDArray[np.float32] | None = None,
+    ) -> Piece:
+        """Return a cell's part of the picture from what is said of its pixels alone.
 
+        Parameters
+        ----------
+        region : sequence of slice
+        values : ndarray of shape (m, F)
+            Of the rows at :meth:`places`, as copies.
+        labels : ndarray of shape (m,)
+        uncertainty : ndarray of shape (m,), or None
+        """
+        bounds = self._bounds(region)[-2:]
+        offsets = self._offsets(bounds)
+        ends = zip(offsets, bounds, strict=True)
+        shape = tuple(-(-(stop - start - offset) // self.stride) for offset, (start, stop) in ends)
         return Piece(
-            row=(bounds[-2][0] + offsets[0]) // self.stride,
-            column=(bounds[-1][0] + offsets[1]) // self.stride,
-            values=np.stack([cut(values[:, f]) for f in self.features], axis=-1),
-            labels=cut(labels),
-            uncertainty=None if uncertainty is None else cut(uncertainty).astype(np.float32),
+            row=(bounds[0][0] + offsets[0]) // self.stride,
+            column=(bounds[1][0] + offsets[1]) // self.stride,
+            values=values.reshape(*shape, -1),
+            labels=labels.reshape(shape),
+            uncertainty=None if uncertainty is None else uncertainty.reshape(shape),
         )
+
+    def _offsets(self, bounds: Sequence[tuple[int, int]]) -> tuple[int, int]:
+        """Return where the first pixel of the global lattice at or after each border lies."""
+        (top, _), (left, _) = bounds[-2:]
+        return -top % self.stride, -left % self.stride
 
     def assemble(self, pieces: Iterable[Piece | None]) -> Quicklook:
         """Put the pieces of all cells together, in whatever order they came.
@@ -285,6 +334,51 @@ class QuicklookPlan:
         if any(step != 1 for _, _, step in cuts):
             raise ValueError(f"region {tuple(region)} has a step; cells are contiguous")
         return [(start, stop) for start, stop, _ in cuts]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is looked at of one input.
+
+    Attributes
+    ----------
+    picture : QuicklookPlan
+    maps : QuicklookPlan or None
+        Whose features are probabilities of classes; None where there is one class alone.
+    """
+
+    picture: QuicklookPlan
+    maps: QuicklookPlan | None
+
+    @classmethod
+    def at(cls, shapes: Sequence[Sequence[int]], n_features: int, K: int) -> dict[int, Look]:
+        """Return what is looked at of the first inputs, by their numbers.
+
+        Parameters
+        ----------
+        shapes : sequence of sequence of int
+            The leading shape of every input.
+        n_features : int
+        K : int
+            Number of classes.
+        """
+        shown = min(len(shapes), MOST_PICTURES)
+        side = int(MAX_SIDE / math.sqrt(max(shown, 1)))
+        found = {}
+        for number, shape in enumerate(shapes[:shown]):
+            plan = QuicklookPlan.for_shape(shape, n_features, max_side=side)
+            maps = QuicklookPlan.for_shape(shape, K, max_side=MAP_SIDE, most_features=MOST_MAPS)
+            if plan is not None:
+                found[number] = cls(plan, maps if K > 1 else None)
+        return found
+
+    def assemble(self, pieces: Iterable[Piece], maps: Iterable[Piece]) -> Quicklook:
+        """Put the pieces of an input together."""
+        seen = self.picture.assemble(pieces)
+        if self.maps is None:
+            return seen
+        chances = self.maps.assemble(maps)
+        return replace(seen, probabilities=chances.picture, mapped=chances.labels)
 
 
 def _window(piece: Piece) -> tuple[slice, slice]:

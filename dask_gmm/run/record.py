@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +23,7 @@ from dask_gmm.model_file import Model
 from dask_gmm.run.numbering import of_alignment
 from dask_gmm.run.outputs import describe_outputs
 from dask_gmm.run.record_inputs import has_failures, of_many_inputs, shown_inputs
-from dask_gmm.run.segment import Segmented
+from dask_gmm.run.segmented import Segmented
 from dask_gmm.run.standing import INCOMPLETE
 
 if TYPE_CHECKING:
@@ -146,6 +147,8 @@ def history_of(found: Findings, seconds: Sequence[float | None]) -> list[dict[st
 def class_table(mixture: Parameters, segmented: Segmented) -> list[dict[str, Any]]:
     """Return the table of classes, label 1 first."""
     deviations, rows = np.sqrt(mixture.variances), segmented.total.class_rows
+    profile = segmented.profile
+    shapes = [None if profile is None else profile.shape(k) for k in range(mixture.K)]
     return [
         {
             "label": k + 1,
@@ -153,6 +156,7 @@ def class_table(mixture: Parameters, segmented: Segmented) -> list[dict[str, Any
             "mean": mixture.means[k].tolist(),
             "std": deviations[k].tolist(),
             "rows": int(rows[k + 1]),
+            "gaussian": None if (shape := shapes[k]) is None else asdict(shape),
             "at_floor": False,
             "status": "",
         }

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from dask_gmm.data.sources.several import SeveralSource, manifests_of, members_of
-from dask_gmm.run.segment import Segmented
+from dask_gmm.run.segmented import Segmented
 
 if TYPE_CHECKING:
     from dask_gmm.run.job import Job

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,15 @@ from dask_gmm.mixture.kernel import Kernel
 from dask_gmm.mixture.lookup import LookUp
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.prediction import Wanted, predict
+from dask_gmm.mixture.profiling import Profiler
 from dask_gmm.mixture.rows import Rows
+from dask_gmm.mixture.views import Views
 from dask_gmm.run.forms import QUANTA, Form
-from dask_gmm.run.quicklook import Piece, QuicklookPlan
+from dask_gmm.run.quicklook import Look, Piece, QuicklookPlan
+from dask_gmm.run.segmented import Counted, Segmented
 
 #: Rows that are predicted together; a multiple of every kernel's micro-block.
 ROWS = 1 << 16
-#: Which of many inputs the report shows.
-PICTURED = 0
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,10 @@ class Segmentation:
         Where each output goes, by its name in the configuration.
     forms : mapping of str to Form
         What outputs look like, whether they are written or only shown.
-    quicklook : QuicklookPlan or None
-        Which pixels make the report's picture.
+    looks : mapping of int to Look
+        Which pixels make the report's pictures, by the number of the input.
+    views : Views or None
+        Through which the profile of the rows is taken; None: it is not.
     look_up : LookUp or None
         What is said of the distinct rows, of which then nothing is computed again.
     """
@@ -47,106 +50,30 @@ class Segmentation:
     parameters: Parameters
     sinks: Mapping[str, Sink]
     forms: Mapping[str, Form]
-    quicklook: QuicklookPlan | None
+    looks: Mapping[int, Look]
+    views: Views | None = None
     look_up: LookUp | None = None
-
-
-@dataclass(frozen=True)
-class Counted:
-    """The rows of one input: a monoid.
-
-    Attributes
-    ----------
-    class_rows : (K + 1,)
-        Rows per label; label 0 are those that do not take part.
-    nodata, invalid : int
-        How many of those hold a value that stands for no data, or NaN or infinity.
-    log_likelihood : float
-        Sum of weight times log-density, in nats, in original units.
-    entropy : float
-        Sum of weight times the entropy of the responsibilities, in nats.
-    weight : float
-        Sum of the weights of the rows that take part.
-    """
-
-    class_rows: npt.NDArray[np.int64]
-    nodata: int = 0
-    invalid: int = 0
-    log_likelihood: float = 0.0
-    entropy: float = 0.0
-    weight: float = 0.0
-
-    def __add__(self, other: Counted) -> Counted:
-        names = ("class_rows", "nodata", "invalid", "log_likelihood", "entropy", "weight")
-        return Counted(*(getattr(self, name) + getattr(other, name) for name in names))
-
-    def to_json(self) -> dict[str, int]:
-        """Return the counts as the manifest has them."""
-        total, masked = int(self.class_rows.sum()), int(self.class_rows[0])
-        return {
-            "total": total,
-            "masked": masked,
-            "nodata": self.nodata,
-            "invalid": self.invalid,
-            "used": total - masked,
-        }
-
-
-@dataclass(frozen=True)
-class Segmented:
-    """What the prediction pass found: a monoid.
-
-    Attributes
-    ----------
-    inputs : mapping of int to Counted
-        By the number of the input.
-    checksums : tuple of (int, mapping of str to str)
-        Per cell, the checksum of what was written of each output.
-    pieces : tuple of Piece
-        Of the report's picture.
-    failures : mapping of int to str
-        Why an input could not be read, by its number.
-    """
-
-    inputs: Mapping[int, Counted] = field(default_factory=dict)
-    checksums: tuple[tuple[int, Mapping[str, str]], ...] = ()
-    pieces: tuple[Piece, ...] = field(default=(), repr=False)
-    failures: Mapping[int, str] = field(default_factory=dict)
-
-    def __add__(self, other: Segmented) -> Segmented:
-        inputs = dict(self.inputs)
-        for number, counted in other.inputs.items():
-            inputs[number] = inputs[number] + counted if number in inputs else counted
-        return Segmented(
-            inputs,
-            self.checksums + other.checksums,
-            self.pieces + other.pieces,
-            {**other.failures, **self.failures},
-        )
-
-    @property
-    def total(self) -> Counted:
-        """The rows of all inputs that could be read."""
-        first, *others = (self.inputs[i] for i in sorted(self.inputs.keys() - self.failures.keys()))
-        return sum(others, start=first)
 
 
 def segment(blocks: Iterable[Cell], job: Segmentation) -> Segmented:
     """Label, count and write the cells of one leaf."""
     kernel = Kernel.in_own_frame(job.parameters)
+    profiler = None if job.views is None else Profiler(kernel, job.views)
     total = Segmented()
     for cell in blocks:
         number, _ = place_of(cell.source.grid, cell.number)
         if cell.block.failure is None:
-            total = total + _segmented(cell, number, kernel, job)
+            total = total + _segmented(cell, number, kernel, job, profiler)
         else:
             total = total + Segmented(failures={number: cell.block.failure})
-    return total
+    return total if profiler is None else replace(total, profile=profiler.finished())
 
 
-def _segmented(cell: Cell, number: int, kernel: Kernel, job: Segmentation) -> Segmented:
+def _segmented(
+    cell: Cell, number: int, kernel: Kernel, job: Segmentation, profiler: Profiler | None
+) -> Segmented:
     """Predict some rows at a time: of a whole cell there is only what is written or shown."""
-    n, look = len(cell.values), job.quicklook if number == PICTURED else None
+    n, look = len(cell.values), job.looks.get(number)
     shown = () if look is None else ("labels", "uncertainty")
     whole = {name: _room(job.forms[name], n) for name in {*job.sinks, *shown}}
     counted = Counted(np.zeros(kernel.K + 1, dtype=np.int64), nodata=cell.n_nodata)
@@ -158,16 +85,33 @@ def _segmented(cell: Cell, number: int, kernel: Kernel, job: Segmentation) -> Se
             None if cell.weights is None else cell.weights[here],
             None if cell.valid is None else cell.valid[here],
         )
-        found, results = _predicted(rows, number, kernel, job)
+        found, results = _predicted(rows, number, kernel, job, profiler)
         total = total + found
         for name, values in whole.items():
             values[here] = results[name]
     written = {name: sink.write(cell.number, whole[name]) for name, sink in job.sinks.items()}
-    pieces: tuple[Piece, ...] = ()
-    if look is not None:
-        piece = look.piece(cell.region, cell.values, whole["labels"], whole["uncertainty"])
-        pieces = () if piece is None else (piece,)
-    return replace(total, checksums=((cell.number, written),), pieces=pieces)
+    total = replace(total, checksums=((cell.number, written),))
+    if look is None:
+        return total
+    piece = look.picture.piece(cell.region, cell.values, whole["labels"], whole["uncertainty"])
+    chances = _map_piece(cell, look.maps, whole["labels"], kernel)
+    return replace(
+        total,
+        pieces=() if piece is None else (replace(piece, input=number),),
+        maps=() if chances is None else (replace(chances, input=number),),
+    )
+
+
+def _map_piece(
+    cell: Cell, plan: QuicklookPlan | None, labels: npt.NDArray[Any], kernel: Kernel
+) -> Piece | None:
+    """Return one cell's part of the maps of probabilities, as bytes: those few are predicted."""
+    places = None if plan is None else plan.places(cell.region)
+    if plan is None or places is None:
+        return None
+    said = predict(kernel, Rows(cell.values[places]), Wanted(probabilities=True, dtype=np.float32))
+    assert said.probabilities is not None
+    return plan.piece_of(cell.region, _as_bytes(said.probabilities), labels[places])
 
 
 def _room(form: Form, n: int) -> npt.NDArray[Any]:
@@ -186,12 +130,12 @@ def wanted_of_rows(outputs: Iterable[str]) -> Wanted:
 
 
 def _predicted(
-    rows: Rows, number: int, kernel: Kernel, job: Segmentation
+    rows: Rows, number: int, kernel: Kernel, job: Segmentation, profiler: Profiler | None
 ) -> tuple[Segmented, dict[str, npt.NDArray[Any]]]:
     """Return what is counted of some rows, and what is said of each in the outputs' forms."""
     wanted = wanted_of_rows(job.sinks)
     if job.look_up is None:
-        said = predict(kernel, rows, wanted)
+        said = predict(kernel, rows, wanted, profiler)
     else:
         said = job.look_up.predict(kernel, rows, wanted)
     valid = said.valid

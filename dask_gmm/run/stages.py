@@ -33,7 +33,8 @@ from dask_gmm.run.config import Config
 from dask_gmm.run.config.sections import FEWEST_PASSES
 from dask_gmm.run.numbering import Numbering
 from dask_gmm.run.plan import RunPlan
-from dask_gmm.run.segment import Segmentation, Segmented, segment
+from dask_gmm.run.segment import Segmentation, segment
+from dask_gmm.run.segmented import Segmented
 
 log = logging.getLogger(__name__)
 

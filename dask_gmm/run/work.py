@@ -19,18 +19,20 @@ from dask_gmm.fit.compression import readings_for_fit, repeats_enough
 from dask_gmm.fit.loop import Solution
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.survey import Survey
+from dask_gmm.mixture.views import views_of
 from dask_gmm.model_file import Model
 from dask_gmm.run import record
 from dask_gmm.run.checkpoint import Checkpoint
 from dask_gmm.run.clock import DRAWING, Clock
-from dask_gmm.run.compression import compression_of, look_up
+from dask_gmm.run.compression import compression_of, look_up, profile_of_counts
 from dask_gmm.run.config import Config
 from dask_gmm.run.config.yaml_writer import to_yaml
 from dask_gmm.run.directory import CHECKPOINT, RunDirectory, disk_errors
 from dask_gmm.run.job import FILES, Job
 from dask_gmm.run.outputs import journal_of, sweep_outputs
 from dask_gmm.run.predicting import Applied, apply
-from dask_gmm.run.segment import Segmented
+from dask_gmm.run.records import write_record
+from dask_gmm.run.segmented import Segmented
 from dask_gmm.run.stages import (
     Selected,
     Started,
@@ -174,10 +176,20 @@ def go_through_stages(
         selected = select_stage(config, rows, seen, finishers)
     n_select = passes.n_passes - n_survey - n_em
     mixture, narrow, status = final_mixture(selected, job.numbering)
+    extrema = (seen.moments.low, seen.moments.high)
+    views = views_of(mixture, source.feature_steps, extrema, plan.n_rows)
     with clock.step("segment and write"):
         written = segment_and_write(
-            job, folder, checkpoint, workers, mixture, lambda sinks: look_up(seen, mixture, sinks)
+            job,
+            folder,
+            checkpoint,
+            workers,
+            mixture,
+            None if repeats else views,
+            lambda sinks: look_up(seen, mixture, sinks),
         )
+    if repeats:
+        written = written.profiled(profile_of_counts(seen, mixture, views))
     counted = {"survey": n_survey, "em": n_em, "select": n_select, "predict": 1}
     compression = compression_of(seen, plan.compression, by_look_up=written.by_look_up)
     return Findings(seen, started, selected, mixture, narrow, status, written, counted, compression)
@@ -198,10 +210,10 @@ def file_checksums(folder: Path, config: Config) -> dict[str, str]:
 
 def _write(job: Job, found: Findings | Applied, clock: Clock, folder: Path) -> dict[str, Any]:
     """Write what is not an output; return the manifest, the page's step not timed yet."""
-    from dask_gmm.run.report import FIGURES, REPORT, draw
+    from dask_gmm.run.report import FIGURES, MODEL, PROFILE, REPORT, draw
     from dask_gmm.run.report.figures import write_figures
 
-    model_file = folder / "model.safetensors"
+    model_file = folder / MODEL
     with disk_errors(model_file):
         found.model(job).save(model_file)
     history, manifest = found.history(clock), found.manifest(job, clock)
@@ -215,8 +227,9 @@ def _write(job: Job, found: Findings | Applied, clock: Clock, folder: Path) -> d
     with disk_errors(folder / FIGURES):
         (folder / FIGURES).mkdir(exist_ok=True)
         manifest["pictures"] = write_figures(
-            folder / FIGURES, manifest, history, found.written.quicklook
+            folder / FIGURES, manifest, history, found.written.quicklooks
         )
+        write_record(folder / FIGURES / PROFILE, found.written.segmented.profile)
     with disk_errors(folder / REPORT):
         (folder / REPORT).write_text(draw(folder, manifest), encoding="utf-8")
     return manifest

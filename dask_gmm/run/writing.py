@@ -18,6 +18,8 @@ from dask_gmm.engine.passes import Passes
 from dask_gmm.errors import InputDataError
 from dask_gmm.mixture.lookup import LookUp
 from dask_gmm.mixture.parameters import Parameters
+from dask_gmm.mixture.profile import Profile
+from dask_gmm.mixture.views import Views
 from dask_gmm.run.checkpoint import Checkpoint
 from dask_gmm.run.directory import disk_errors
 from dask_gmm.run.forms import forms_of
@@ -28,8 +30,9 @@ from dask_gmm.run.outputs import (
     leave_out,
     require_complete,
 )
-from dask_gmm.run.quicklook import Quicklook, QuicklookPlan
-from dask_gmm.run.segment import PICTURED, Segmentation, Segmented
+from dask_gmm.run.quicklook import Look, Quicklook
+from dask_gmm.run.segment import Segmentation
+from dask_gmm.run.segmented import Segmented
 from dask_gmm.run.stages import segment_stage
 
 log = logging.getLogger(__name__)
@@ -43,15 +46,19 @@ class Written:
     ----------
     segmented : Segmented
         Without what was written of inputs that failed later.
-    quicklook : Quicklook or None
-        The report's picture.
+    quicklooks : mapping of int to Quicklook
+        The report's pictures, by the number of the input.
     by_look_up : bool
         Whether distinct rows were predicted, and the others looked up.
     """
 
     segmented: Segmented
-    quicklook: Quicklook | None
+    quicklooks: Mapping[int, Quicklook]
     by_look_up: bool
+
+    def profiled(self, profile: Profile) -> Written:
+        """Return the same with a profile that was taken otherwise."""
+        return replace(self, segmented=replace(self.segmented, profile=profile))
 
 
 def segment_and_write(
@@ -60,6 +67,7 @@ def segment_and_write(
     checkpoint: Checkpoint,
     workers: Workers,
     mixture: Parameters,
+    views: Views | None,
     table_for: Callable[[Mapping[str, Sink]], LookUp | None] = lambda sinks: None,
 ) -> Written:
     """Read everything once; label it, count it, and write it below ``folder``.
@@ -72,6 +80,8 @@ def segment_and_write(
     workers : Workers
     mixture : Parameters
         In original units and label order.
+    views : Views or None
+        Through which the rows' profile is taken.
     table_for : callable
         From the outputs to what is said of distinct rows, if prediction looks rows up.
 
@@ -86,22 +96,27 @@ def segment_and_write(
     if isinstance(source, SeveralSource):
         source = replace(source, tolerant=True)
     passes = Passes.over_source(source, job.plan.leaves, workers.scheduler, checkpoint)
-    first = members_of(source)[PICTURED]
-    look = QuicklookPlan.for_shape(first.grid.shape, first.n_features)
+    members = members_of(source)
+    looks = Look.at([each.grid.shape for each in members], source.n_features, mixture.K)
     with disk_errors(folder):
         sinks = _outputs(job, folder, checkpoint, mixture.K)
         table = table_for(sinks)
-        plan = Segmentation(mixture, sinks, forms_of(job.config, mixture.K), look, table)
+        form = forms_of(job.config, mixture.K)
+        plan = Segmentation(mixture, sinks, form, looks, views, table)
         segmented = segment_stage(passes, plan)
         if segmented.failures:
             segmented = _without_failed(job, segmented)
             sinks = leave_out(sinks, segmented.failures.keys())
         require_complete(sinks)
         finish_outputs(sinks, passes)
-    picture = None
-    if look is not None and PICTURED not in segmented.failures:
-        picture = look.assemble(segmented.pieces).upright(first.geometry)
-    return Written(segmented, picture, table is not None)
+    seen = {
+        number: look.assemble(
+            *([p for p in all_ if p.input == number] for all_ in (segmented.pieces, segmented.maps))
+        ).upright(members[number].geometry)
+        for number, look in looks.items()
+        if number not in segmented.failures
+    }
+    return Written(segmented, seen, table is not None)
 
 
 def _outputs(job: Job, folder: Path, checkpoint: Checkpoint, K: int) -> Mapping[str, Sink]:

@@ -12,16 +12,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dask_gmm.errors import ConfigurationError
+from dask_gmm.errors import ConfigurationError, DaskGmmError
+from dask_gmm.mixture.parameters import Parameters
+from dask_gmm.mixture.profile import Profile
+from dask_gmm.model_file import Model, write_durably
 from dask_gmm.run.directory import MANIFEST, RunDirectory, disk_errors
+from dask_gmm.run.records import read_record
 from dask_gmm.run.report.page import render_report
 from dask_gmm.run.report.pictures import load_pictures
 
-__all__ = ["FIGURES", "REPORT", "draw", "redraw", "render_report"]
+__all__ = ["FIGURES", "MODEL", "PROFILE", "REPORT", "draw", "redraw", "render_report"]
 
 REPORT = "report.html"
 #: Where a run's directory keeps what pages are drawn from, and pictures for people.
 FIGURES = "figures"
+#: Below it: histograms of the rows, see :mod:`dask_gmm.mixture.profile`.
+PROFILE = "profile.safetensors"
+MODEL = "model.safetensors"
 
 
 def draw(run_dir: Path, record: Mapping[str, Any] | None = None) -> str:
@@ -47,7 +54,7 @@ def draw(run_dir: Path, record: Mapping[str, Any] | None = None) -> str:
     if record is None:
         record = _finished(RunDirectory(run_dir))
     pictures = load_pictures(run_dir / FIGURES, record.get("pictures"))
-    return render_report(record, _history(run_dir / "history.jsonl"), pictures)
+    return render_report(record, _history(run_dir / "history.jsonl"), pictures, _fitted(run_dir))
 
 
 def redraw(run_dir: Path) -> Path:
@@ -64,8 +71,6 @@ def redraw(run_dir: Path) -> Path:
     RunFailedError
         If the directory cannot be written.
     """
-    from dask_gmm.model_file import write_durably
-
     run = RunDirectory(run_dir.absolute())
     _finished(run)  # nothing is claimed or locked that is no run
     with run.locked(), disk_errors(run.path):
@@ -84,6 +89,17 @@ def _finished(run: RunDirectory) -> dict[str, Any]:
     if record is None:
         raise ConfigurationError(f"{run.path}: no finished run is here; dask-gmm info says more")
     return record
+
+
+def _fitted(run_dir: Path) -> tuple[Parameters, Profile] | None:
+    """Read the mixture and the profile of the rows; None where they are lost or damaged."""
+    try:
+        mixture = Model.load(run_dir / MODEL).parameters
+        profile = read_record(run_dir / FIGURES / PROFILE)
+    except (DaskGmmError, ValueError, OSError):
+        return None
+    mine = isinstance(profile, Profile) and len(profile.distances) == mixture.K
+    return (mixture, profile) if mine and profile.n_features == mixture.D else None
 
 
 def _history(path: Path) -> list[dict[str, Any]]:

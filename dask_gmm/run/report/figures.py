@@ -23,7 +23,7 @@ def write_figures(
     folder: Path,
     record: Mapping[str, Any],
     history: Sequence[Mapping[str, Any]],
-    quicklook: Quicklook | None,
+    quicklooks: Mapping[int, Quicklook],
 ) -> list[dict[str, Any]]:
     """Draw the convergence and, of an image, the classes with their legend, below ``folder``.
 
@@ -36,7 +36,8 @@ def write_figures(
     record : mapping
         The manifest.
     history : sequence of mapping
-    quicklook : Quicklook or None
+    quicklooks : mapping of int to Quicklook
+        By the number of the input.
 
     Returns
     -------
@@ -49,16 +50,20 @@ def write_figures(
         curve = Figure(figsize=(6.4, 4.0), layout="constrained")
         plot_convergence(history, curve.add_subplot(), stage="full")
         curve.savefig(folder / "convergence.png", dpi=120)
-    if quicklook is None:
+    if not quicklooks:
         return []
-    _draw_quicklook(folder / "quicklook.png", record, quicklook)
-    dtype = words.dtype_name(record["inputs"][0].get("dtype"))
-    picture = painted(quicklook, record, dtype)
-    picture.save(folder)
-    return [picture.described()]
+    first = min(quicklooks)
+    dtype = words.dtype_name(record["inputs"][first].get("dtype"))  # of many inputs it is one
+    _draw_quicklook(folder / "quicklook.png", record, quicklooks[first], dtype)
+    pictures = [painted(seen, record, dtype, number) for number, seen in sorted(quicklooks.items())]
+    for picture in pictures:
+        picture.save(folder)
+    return [picture.described() for picture in pictures]
 
 
-def _draw_quicklook(path: Path, record: Mapping[str, Any], quicklook: Quicklook) -> None:
+def _draw_quicklook(
+    path: Path, record: Mapping[str, Any], quicklook: Quicklook, dtype: str | None
+) -> None:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
@@ -71,7 +76,6 @@ def _draw_quicklook(path: Path, record: Mapping[str, Any], quicklook: Quicklook)
     figure = Figure(figsize=size, layout="constrained")
     left, right = figure.subplots(1, 2)
     names = record.get("feature_names") or []
-    dtype = words.dtype_name(record["inputs"][0].get("dtype"))
     colors, what = images.picture_colors(quicklook, dtype, names)
     K = len(record["classes"])
     left.imshow(colors, interpolation="nearest")

@@ -15,7 +15,7 @@ from dask_gmm.palette import MASKED_COLOR, class_colors
 from dask_gmm.plots import label_image
 from dask_gmm.run.quicklook import Quicklook
 
-UNCERTAINTY_LEVELS = 32  # as many as an eye tells apart; a PNG of 256 levels is twice as large
+LEVELS = 32  # as many as an eye tells apart; a PNG of 256 levels is twice as large
 
 
 @dataclass(frozen=True)
@@ -98,23 +98,23 @@ def labels_image(labels: NDArray[np.integer[Any]], n_classes: int) -> Image:
     return _encode(labels.astype(np.uint8), caption, "PNG", palette=palette, optimize=True)
 
 
-def uncertainty_image(uncertainty: NDArray[np.float32]) -> Image | None:
-    """Return the uncertainty (0..1, NaN = masked) as palette PNG; None where all is masked."""
-    valid = np.isfinite(uncertainty)
+def map_image(shares: NDArray[np.floating[Any]], caption: str) -> Image | None:
+    """Return shares (h, w), 0..1 and NaN where masked, as palette PNG; None: all is masked."""
+    valid = np.isfinite(shares)
     if not valid.any():
         return None
-    top = UNCERTAINTY_LEVELS - 1
-    level = np.rint(np.clip(np.where(valid, uncertainty, 0), 0, 1) * top).astype(np.uint8)
-    level[~valid] = UNCERTAINTY_LEVELS
-    palette = np.concatenate([uncertainty_colors(), np.array([MASKED_COLOR], np.uint8)])
-    return _encode(level, "entropy / log K", "PNG", palette=palette, optimize=True)
+    top = LEVELS - 1
+    level = np.rint(np.clip(np.where(valid, shares, 0), 0, 1) * top).astype(np.uint8)
+    level[~valid] = LEVELS
+    palette = np.concatenate([map_colors(), np.array([MASKED_COLOR], np.uint8)])
+    return _encode(level, caption, "PNG", palette=palette, optimize=True)
 
 
-def uncertainty_colors() -> NDArray[np.uint8]:
+def map_colors() -> NDArray[np.uint8]:
     """Colours of the levels 0..1: (32, 3), matplotlib's cividis, made for all colour visions."""
     from matplotlib import colormaps
 
-    table = colormaps["cividis"](np.linspace(0, 1, UNCERTAINTY_LEVELS), bytes=True)
+    table = colormaps["cividis"](np.linspace(0, 1, LEVELS), bytes=True)
     return np.asarray(table[:, :3], dtype=np.uint8)
 
 

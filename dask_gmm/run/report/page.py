@@ -18,12 +18,15 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from dask_gmm.mixture.parameters import Parameters
+from dask_gmm.mixture.profile import Profile
 from dask_gmm.palette import MASKED_COLOR, class_colors
 from dask_gmm.run.clock import DRAWING
 from dask_gmm.run.report import drawings, images, words
 from dask_gmm.run.report.pictures import Picture
 
 MOST_INPUTS = 200  # in the table of inputs; manifest.json has them all
+MOST_DRAWN = 12  # classes whose distances are drawn, the largest
 WIDE = 6  # features; beyond this a class's means have a table of their own, features downwards
 
 # What CONTRACT says stands in every run's directory, and what it is for.
@@ -40,6 +43,7 @@ def render_report(
     record: Mapping[str, Any],
     history: Sequence[Mapping[str, Any]] = (),
     pictures: Sequence[Picture] = (),
+    fitted: tuple[Parameters, Profile] | None = None,
 ) -> str:
     """Write a run's report.
 
@@ -51,6 +55,8 @@ def render_report(
         The records of ``history.jsonl``.
     pictures : sequence of Picture
         Of the first inputs; none for a table.
+    fitted : (Parameters, Profile), optional
+        The mixture in original units, and the profile of the rows under it.
 
     Returns
     -------
@@ -72,10 +78,12 @@ def render_report(
         any_at_floor=any(entry.get("at_floor") for entry in classes),
         pictures=[_shown(each, record) for each in pictures],
         masked_color=_css(MASKED_COLOR),
-        scale=[_css(color) for color in images.uncertainty_colors()],
+        scale=[_css(color) for color in images.map_colors()],
         curves=_curves(history),
         selection=record.get("selection"),
-        selection_curve=_selection_curve(record.get("selection")),
+        selection_curves=_selection_curves(record.get("selection")),
+        views=_views(fitted, names),
+        likeness=_likeness(classes, fitted),
         full_history=full,
         fell=any(entry.get("fall") for entry in full),
         last_likelihood=full[-1].get("mean_log_likelihood") if full else None,
@@ -142,6 +150,9 @@ def _shown(picture: Picture, record: Mapping[str, Any]) -> dict[str, Any]:
         "picture": seen["picture"],
         "labels": seen["classes"],
         "uncertainty": seen.get("uncertainty"),
+        "probabilities": [
+            (int(view[2:]), image) for view, image in seen.items() if view.startswith("p-")
+        ],
     }
 
 
@@ -151,10 +162,56 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> dict[str, Markup]:
     return {stage: Markup(svg) for stage, svg in drawn.items() if svg is not None}
 
 
-def _selection_curve(selection: Mapping[str, Any] | None) -> Markup | None:
-    """Draw the criterion against K, as SVG made of numbers alone; None where one K was tried."""
-    svg = None if selection is None else drawings.selection_svg(selection)
-    return None if svg is None else Markup(svg)
+def _selection_curves(selection: Mapping[str, Any] | None) -> dict[str, Markup]:
+    """Draw the criteria against K, as SVG made of numbers alone; none where one K was tried."""
+    drawn = {} if selection is None else drawings.selection_svgs(selection)
+    return {name: Markup(svg) for name, svg in drawn.items()}
+
+
+def _views(fitted: tuple[Parameters, Profile] | None, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Draw the classes over the data, a drawing for each pair of features that is looked at."""
+    if fitted is None or not fitted[1].weight:
+        return []
+    mixture, profile = fitted
+    return [
+        {
+            "names": [names[f] for f in features],
+            "svg": Markup(svg),
+            "outside": profile.outside(number),
+        }
+        for number, (features, svg) in enumerate(drawings.view_svgs(profile, mixture))
+    ]
+
+
+def _likeness(
+    classes: Sequence[Mapping[str, Any]], fitted: tuple[Parameters, Profile] | None
+) -> dict[str, Any] | None:
+    """Take how like Gaussians the classes are; None where that was not looked at."""
+    told = [
+        each
+        for each in classes
+        if words.as_float((each.get("gaussian") or {}).get("gap")) is not None
+    ]
+    if not told:
+        return None
+    near = [each for each in told if each["gaussian"]["gap"] <= words.NEARLY]
+    farthest = max(told, key=lambda each: each["gaussian"]["gap"])
+    shown = sorted(told, key=lambda each: -(words.as_float(each.get("weight")) or 0.0))
+    profile = None if fitted is None else fitted[1]
+    return {
+        "classes": told,
+        "near": near,
+        "share": sum(words.as_float(each.get("weight")) or 0.0 for each in near),
+        "farthest": None if farthest in near else farthest,
+        "every": 1 if profile is None else profile.views.every,
+        "drawn": []
+        if profile is None
+        else [
+            {**each, "svg": Markup(drawings.distance_svg(profile, each["label"] - 1))}
+            for each in sorted(shown[:MOST_DRAWN], key=lambda each: each["label"])
+            if each["label"] <= len(profile.distances)
+        ],
+    }
 
 
 def _timings(record: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -235,6 +292,9 @@ def _template() -> jinja2.Template:
         "extent",
         "shape",
         "moment",
+        "likeness",
+        "form_of",
+        "kind_of_number",
     ):
         environment.filters[word] = _accepting_undefined(getattr(words, word))
     environment.filters["text"] = _accepting_undefined(words.text)

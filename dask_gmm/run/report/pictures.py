@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from dask_gmm.run.forms import QUANTA
 from dask_gmm.run.quicklook import Quicklook
 from dask_gmm.run.report import images
 from dask_gmm.run.report.images import Image
@@ -83,8 +84,13 @@ def painted(
         "classes": images.labels_image(quicklook.labels, n_classes),
     }
     if quicklook.uncertainty is not None:
-        doubt = images.uncertainty_image(quicklook.uncertainty)
+        doubt = images.map_image(quicklook.uncertainty, "entropy / log K")
         found |= {} if doubt is None else {"uncertainty": doubt}
+    if quicklook.probabilities is not None and quicklook.mapped is not None:
+        for m in range(quicklook.probabilities.shape[2]):
+            share = np.where(quicklook.mapped > 0, quicklook.probabilities[..., m] / QUANTA, np.nan)
+            chance = images.map_image(share, f"probability of class {m + 1}")
+            found |= {} if chance is None else {f"p-{m + 1}": chance}
     about = {
         "input": number,
         "stride": quicklook.stride,

@@ -140,6 +140,37 @@ def text(value: Any) -> str:
     return str(value)
 
 
+#: The largest difference between the shares of rows that a class and a Gaussian have within one
+#: ellipse, and what is said of a class up to it.
+_LIKENESS = (
+    (0.02, "Gaussian, as far as this shows"),
+    (0.05, "nearly Gaussian"),
+    (0.15, "not quite Gaussian"),
+    (1.0, "far from Gaussian"),
+)
+#: Up to this a class counts as Gaussian.
+NEARLY = 0.05
+
+
+def likeness(gap: Any) -> str:
+    """Say how like a Gaussian a class is, from the gap between them."""
+    x = as_float(gap)
+    if x is None or not math.isfinite(x):
+        return MISSING
+    return next((said for most, said in _LIKENESS if x <= most), _LIKENESS[-1][1])
+
+
+def form_of(shape: Any) -> str:
+    """Say in what a class differs from a Gaussian: its middle, and its tails."""
+    half, out = (as_float((shape or {}).get(name)) for name in ("inside_half", "outside_99"))
+    gap = as_float((shape or {}).get("gap"))
+    if half is None or out is None or gap is None or gap <= NEARLY:
+        return ""
+    if half > 0.5:
+        return "peaked, with long tails" if out > 0.01 else "packed about the middle"
+    return "flat in the middle, with long tails" if out > 0.01 else "flat, with an edge"
+
+
 def relative_link(path: Any) -> str | None:
     """Return a link to a file below the report, or None where `path` is not one.
 
@@ -150,6 +181,11 @@ def relative_link(path: Any) -> str | None:
         return None
     parts = path.replace("\\", "/").split("/")
     return None if ".." in parts else "./" + "/".join(quote(part, safe="") for part in parts)
+
+
+def kind_of_number(value: Any) -> str:
+    """Write a stored dtype as NumPy calls it; what is none stays as it is."""
+    return dtype_name(value) or text(value)
 
 
 def dtype_name(value: Any) -> str | None:
