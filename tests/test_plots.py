@@ -190,6 +190,8 @@ def test_what_is_no_fitted_mixture_is_refused():
         plots.plot_classes(mixture([0.5, 0.3, 0.2], [[1.0], [2.0]]))
     with pytest.raises(TypeError, match="call fit first"):
         plots.plot_classes(SimpleNamespace())
+    with pytest.raises(TypeError, match="it was not fitted here"):
+        plots.plot_convergence(SimpleNamespace())
     with pytest.raises(ValueError, match="two of 0 to 0 are needed"):
         plots.plot_ellipses(mixture([1.0], [[0.0]]))
     with pytest.raises(ValueError, match="one of 0 to 0 is needed"):

@@ -41,11 +41,21 @@ def plot_convergence(
     Returns
     -------
     matplotlib Axes
+
+    Raises
+    ------
+    TypeError
+        If it is a mixture that knows nothing of its fit: one that was loaded.
     """
     from matplotlib.ticker import MaxNLocator
 
     if hasattr(history, "lower_bounds_"):
         history = _history_of(history.lower_bounds_)
+    elif not isinstance(history, Sequence):
+        raise TypeError(
+            f"{type(history).__name__} has no lower_bounds_: it was not fitted here; give the "
+            "records of the run's history.jsonl"
+        )
     ax = axes_or_new(ax, (6.4, 4.0))
     sample = {} if stage == "full" else _curves(history, "sample")
     full = {} if stage == "sample" else _curves(history, "full")
