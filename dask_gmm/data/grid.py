@@ -273,8 +273,8 @@ class Block:
     valid : ndarray of bool, shape (n,), optional
         False where the source masks a row; None means that the source knows of no masked row.
         NaN and infinity are not looked for here, the kernel does that.
-    n_nodata : int
-        How many of the rows that are not valid hold a value that stands for no data.
+    nodata : ndarray of bool, shape (n,), optional
+        Which of the rows that are not valid hold a value that stands for no data; None: no row.
     failure : str, optional
         Why the cell could not be read, where that is no error; there are no rows then.
     """
@@ -282,5 +282,10 @@ class Block:
     values: npt.NDArray[Any]
     weights: npt.NDArray[Any] | None = None
     valid: npt.NDArray[np.bool_] | None = None
-    n_nodata: int = 0
+    nodata: npt.NDArray[np.bool_] | None = None
     failure: str | None = None
+
+    @property
+    def n_nodata(self) -> int:
+        """How many of the rows that are not valid hold a value that stands for no data."""
+        return 0 if self.nodata is None else int(np.count_nonzero(self.nodata))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dask_gmm.data.geometry import Geometry
 from dask_gmm.data.grid import Block, Grid
+from dask_gmm.data.halo import Neighbourhoods, Region
 from dask_gmm.data.manifest import ArrayManifest, together
 from dask_gmm.data.stored import StoredArray, check_content
 from dask_gmm.errors import ConfigurationError, InputDataError
@@ -44,6 +45,8 @@ class GridSource(Protocol):
     def part(self, cells: Sequence[int]) -> GridSource: ...  # noqa: D102
     def where(self, first: int, last: int | None = None) -> str: ...  # noqa: D102
     def read(self, cell: int) -> Block: ...  # noqa: D102
+    def read_region(self, region: Region) -> Block: ...  # noqa: D102
+    def neighbourhoods(self, halo: Sequence[int]) -> Neighbourhoods: ...  # noqa: D102
     def manifest(self) -> ArrayManifest: ...  # noqa: D102
 
 
@@ -145,7 +148,7 @@ class AlignedSource:
     @property
     def beside_bytes(self) -> int:
         """What reading a cell takes beyond its values: mask and weights, and chunks of theirs."""
-        rows, own = math.prod(self.grid.chunks), 2  # the rows that are valid, and one comparison
+        rows, own = math.prod(self.grid.chunks), 3  # rows valid, of no data, and one comparison
         own += sum(array.dtype.itemsize for array in self._arrays) + 16 * (self.weights is not None)
         chunks = sum(3 * array.decoded_together for array in self._arrays)
         return self.source.beside_bytes + rows * own + chunks
@@ -159,8 +162,18 @@ class AlignedSource:
             As the source does, and naming file, place and chunk of a weight that is negative, NaN
             or infinite.
         """
-        block, region = self.source.read(cell), self.grid.region(cell)
-        valid, n_nodata = block.valid, 0
+        return self.read_region(self.grid.region(cell))
+
+    def read_region(self, region: Region) -> Block:
+        """Read a region of the leading axes as rows, with what is known of each of them.
+
+        Raises
+        ------
+        InputDataError
+            As `read`.
+        """
+        block = self.source.read_region(region)
+        valid, nodata = block.valid, None
         for mask in self.masks:
             kept = mask.read(region)
             valid = kept if valid is None else valid & kept
@@ -168,10 +181,14 @@ class AlignedSource:
             empty = _holds_any(block.values, self.nodata)
             if self.blank is not None:
                 empty |= _holds_only(block.values, self.blank)
-            n_nodata = int((empty if valid is None else empty & valid).sum())
+            nodata = empty if valid is None else empty & valid
             valid = ~empty if valid is None else valid & ~empty
         weights = None if self.weights is None else self._weights(region, valid)
-        return Block(block.values, weights, valid, n_nodata)
+        return Block(block.values, weights, valid, nodata)
+
+    def neighbourhoods(self, halo: Sequence[int]) -> Neighbourhoods:
+        """Return what reads cells, one after the other, with a halo of so much per axis."""
+        return Neighbourhoods(self, halo)
 
     def manifest(self) -> ArrayManifest:
         """Describe the source with its mask and weights: all of them make the fingerprint.

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dask_gmm.data.geometry import Geometry
 from dask_gmm.data.grid import Block, Grid
+from dask_gmm.data.halo import Neighbourhoods, Region, lengths
 from dask_gmm.data.manifest import ArrayManifest, together
 from dask_gmm.data.stored import StoredArray, step_of, without
 
@@ -124,13 +125,27 @@ class ArraySource:
         InputDataError
             Naming file and chunk, if something is missing, truncated or corrupt.
         """
-        region, axis = self.grid.region(cell), self.feature_axis
+        return self.read_region(self.grid.region(cell))
+
+    def read_region(self, region: Region) -> Block:
+        """Read a region of the leading axes as rows, in its C order.
+
+        Raises
+        ------
+        InputDataError
+            As `read`.
+        """
+        axis = self.feature_axis
         if axis is None:
             return Block(self._numbers(region).reshape(-1, 1))
         if self.columns is not None:
             return Block(self._chosen(region, axis, self.columns))
         values = self._numbers((*region[:axis], slice(0, self.n_features), *region[axis:]))
         return Block(np.moveaxis(values, axis, -1).reshape(-1, self.n_features))
+
+    def neighbourhoods(self, halo: Sequence[int]) -> Neighbourhoods:
+        """Return what reads cells, one after the other, with a halo of so much per axis."""
+        return Neighbourhoods(self, halo)
 
     def manifest(self) -> ArrayManifest:
         """Describe the array from its metadata and the sizes of its chunks; reads none.
@@ -257,11 +272,24 @@ class BandSource:
         InputDataError
             Naming file and chunk, if something is missing, truncated or corrupt.
         """
-        region = self.grid.region(cell)
+        return self.read_region(self.grid.region(cell))
+
+    def read_region(self, region: Region) -> Block:
+        """Read a region of every band as rows, in its C order.
+
+        Raises
+        ------
+        InputDataError
+            As `read`.
+        """
         values = np.empty((self.n_features, _n_rows(region)), self.dtype)
         for place, band in zip(values, self.bands, strict=True):
             place[:] = band.read(region).ravel()
         return Block(values.T)
+
+    def neighbourhoods(self, halo: Sequence[int]) -> Neighbourhoods:
+        """Return what reads cells, one after the other, with a halo of so much per axis."""
+        return Neighbourhoods(self, halo)
 
     def manifest(self) -> ArrayManifest:
         """Describe the bands from their metadata and the sizes of their chunks; reads none.
@@ -307,7 +335,7 @@ def as_numbers(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _n_rows(region: Sequence[slice]) -> int:
-    return math.prod(span.stop - span.start for span in region)
+    return math.prod(lengths(tuple(region)))
 
 
 def _by_object(columns: Sequence[int], length: int) -> Iterator[tuple[slice, list[int]]]:

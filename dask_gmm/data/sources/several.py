@@ -8,7 +8,7 @@ and type.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_gmm.data.grid import Block, Cells
+from dask_gmm.data.halo import Neighbourhood
 from dask_gmm.data.manifest import InputManifest, SeveralManifest, together
 from dask_gmm.data.sources import Source
 from dask_gmm.errors import InputDataError
@@ -261,9 +262,33 @@ class SeveralSource:
         try:
             return self._member(number).read(inner)
         except InputDataError as error:
-            if not self.tolerant:
-                raise
-            return Block(np.empty((0, self.n_features), self.dtype), failure=str(error))
+            return self._failed(error)
+
+    def neighbourhoods(self, halo: Sequence[int]) -> Callable[[int], Neighbourhood]:
+        """Return what reads cells, one after the other, each with a halo of its own input.
+
+        Every input has as many axes as the halo.
+        """
+        opened = dict[int, Callable[[int], Neighbourhood]]()
+
+        def read(cell: int) -> Neighbourhood:
+            number, inner = self.grid.place(cell)
+            if number not in opened:
+                opened.clear()
+                member: Any = self._member(number)  # of arrays: a table has no neighbours
+                opened[number] = member.neighbourhoods(halo)
+            try:
+                return opened[number](inner)
+            except InputDataError as error:
+                return Neighbourhood(self._failed(error), (slice(0, 0),), (slice(0, 0),))
+
+        return read
+
+    def _failed(self, error: InputDataError) -> Block:
+        """Return a block that says why there are no rows, where this source is tolerant."""
+        if not self.tolerant:
+            raise error
+        return Block(np.empty((0, self.n_features), self.dtype), failure=str(error))
 
     def manifest(self) -> SeveralManifest:
         """Describe the inputs, each as it does itself."""
