@@ -7,6 +7,7 @@ Formulas become MathML, which browsers draw themselves; pages of the repository'
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -45,7 +46,9 @@ html_math_renderer = "mathml"
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"dask-gmm {version}"
-html_static_path = ["static"]
+# A browser without a font for mathematics sets indices wrongly: one comes along.
+FONT = find_spec("ziamath").submodule_search_locations[0] + "/fonts/STIXTwoMath-Regular.ttf"
+html_static_path = ["static", FONT]
 html_css_files = ["pages.css"]
 html_show_sourcelink = False
 html_copy_source = False
