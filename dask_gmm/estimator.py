@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from dask_gmm.class_table import class_table
 from dask_gmm.engine.passes import one_blas_thread
 from dask_gmm.fit.loop import Rules, Solution, fit_em
 from dask_gmm.fit.readings import MemoryReadings, Readings, expectation_over
@@ -556,6 +557,32 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             for k, (mean, count) in enumerate(zip(parameters.means, counts, strict=True))
         ]
         return np.vstack(rows), np.repeat(np.arange(parameters.K), counts)
+
+    # -- in a notebook ---------------------------------------------------------------------------
+
+    def _repr_html_inner(self) -> str:
+        """Return scikit-learn's diagram, and below it the classes of a mixture that is fitted."""
+        return super()._repr_html_inner() + self._class_table()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        bundle: dict[str, Any] = super()._repr_mimebundle_(**kwargs)
+        if "text/html" in bundle:
+            bundle["text/html"] += self._class_table()
+        return bundle
+
+    def _class_table(self) -> str:
+        if not hasattr(self, "means_"):
+            return ""
+        mixture, n_passes = self._parameters(), getattr(self, "n_passes_", None)
+        read = "" if n_passes is None else f", {n_passes:,} readings of the data"
+        state = "converged" if self.converged_ else "not converged"
+        return class_table(
+            mixture.weights,
+            mixture.means,
+            mixture.variances,
+            getattr(self, "feature_names_in_", None),
+            f"{state} after {self.n_iter_:,} iterations{read}; mean ± standard deviation",
+        )
 
     # -- other forms -----------------------------------------------------------------------------
 

@@ -32,10 +32,12 @@ MAY_IMPORT = {
     "verbosity": {"fit"},
     "estimator": {
         *("mixture", "fit", "engine", "inputs", "given_start", "verbosity", "model_file", "errors"),
+        "class_table",
     },
     "selecting": {"estimator", "mixture", "fit", "engine", "inputs"},
     "model_file": {"mixture", "errors"},
     "plots": {"palette"},
+    "class_table": {"palette"},
     "palette": set(),
     "addresses": set(),
     "errors": set(),

@@ -77,6 +77,11 @@ def manifest_of(job: Job, found: Findings, clock: Clock) -> dict[str, Any]:
     }
 
 
+def now() -> str:
+    """Return the time as manifests have it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
 def heading(job: Job, segmented: Segmented, clock: Clock) -> dict[str, Any]:
     """Return what manifests begin with: which run this is, and what it was made with."""
     config, names = job.config, job.source.feature_names
@@ -88,7 +93,7 @@ def heading(job: Job, segmented: Segmented, clock: Clock) -> dict[str, Any]:
         "version": dask_gmm.__version__,
         "status": INCOMPLETE if has_failures(job, segmented) else "done",
         "started": clock.started.isoformat(timespec="milliseconds"),
-        "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "finished": now(),
         "configuration_hash": config.hash(),
         "configuration": config.redacted(),
         "feature_names": None if names is None else list(names),

@@ -138,8 +138,8 @@ def carry_out(
             sweep_outputs(folder, job, found.written.segmented.failures.keys())
             checkpoint.write_journal(journal_of(found.written.segmented))
         RunDirectory.flush()
-    timings = list(clock.timings)
-    return manifest | {"timings": timings, "files": file_checksums(folder, job.config)}
+    manifest |= {"finished": record.now(), "timings": list(clock.timings)}
+    return manifest | {"files": file_checksums(folder, job.config)}
 
 
 def start_workers(

@@ -53,16 +53,18 @@ def write_figures(
     if not quicklooks:
         return []
     first = min(quicklooks)
-    dtype = words.dtype_name(record["inputs"][first].get("dtype"))  # of many inputs it is one
-    _draw_quicklook(folder / "quicklook.png", record, quicklooks[first], dtype)
-    pictures = [painted(seen, record, dtype, number) for number, seen in sorted(quicklooks.items())]
+    true_color = words.is_true_color(record)
+    _draw_quicklook(folder / "quicklook.png", record, quicklooks[first], true_color)
+    pictures = [
+        painted(seen, record, true_color, number) for number, seen in sorted(quicklooks.items())
+    ]
     for picture in pictures:
         picture.save(folder)
     return [picture.described() for picture in pictures]
 
 
 def _draw_quicklook(
-    path: Path, record: Mapping[str, Any], quicklook: Quicklook, dtype: str | None
+    path: Path, record: Mapping[str, Any], quicklook: Quicklook, true_color: bool
 ) -> None:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
@@ -76,7 +78,7 @@ def _draw_quicklook(
     figure = Figure(figsize=size, layout="constrained")
     left, right = figure.subplots(1, 2)
     names = record.get("feature_names") or []
-    colors, what = images.picture_colors(quicklook, dtype, names)
+    colors, what = images.picture_colors(quicklook, true_color, names)
     K = len(record["classes"])
     left.imshow(colors, interpolation="nearest")
     right.imshow(label_image(quicklook.labels, K), interpolation="nearest")

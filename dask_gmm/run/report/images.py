@@ -42,34 +42,29 @@ class Image:
         return f"data:image/{self.kind};base64,{base64.b64encode(self.content).decode('ascii')}"
 
 
-def is_true_color(quicklook: Quicklook, dtype: str | None) -> bool:
-    """Whether the source's three 8-bit features can be shown as they are: red, green, blue."""
-    return quicklook.picture.shape[2] == 3 and dtype == "uint8"
-
-
-def picture_image(quicklook: Quicklook, dtype: str | None, names: Sequence[str]) -> Image:
+def picture_image(quicklook: Quicklook, true_color: bool, names: Sequence[str]) -> Image:
     """Return the picture as JPEG; see `picture_colors`."""
-    colors, caption = picture_colors(quicklook, dtype, names)
+    colors, caption = picture_colors(quicklook, true_color, names)
     return _encode(colors, caption, "JPEG", quality=85)
 
 
 def picture_colors(
-    quicklook: Quicklook, dtype: str | None, names: Sequence[str]
+    quicklook: Quicklook, true_color: bool, names: Sequence[str]
 ) -> tuple[NDArray[np.uint8], str]:
     """Return the picture as red, green and blue (h, w, 3), and what they are in words.
 
     Parameters
     ----------
     quicklook : Quicklook
-    dtype : str or None
-        The source's; 8-bit values are shown as they are, all others stretched between the 2nd and
-        98th percentile of the pixels that are not masked.
+    true_color : bool
+        Whether the features are red, green and blue of 8 bits, which are shown as they are; others
+        are stretched between the 2nd and 98th percentile of the pixels that are not masked.
     names : sequence of str
         Names of the D features, for the caption.
     """
     values = quicklook.picture.astype(np.float64)
     shown = [names[f] if f < len(names) else f"feature {f + 1}" for f in quicklook.features]
-    if dtype == "uint8" and len(shown) != 2:
+    if true_color:
         scaled, stretched = values / 255, ""
     else:
         scaled = _stretch(values, quicklook.labels > 0)

@@ -11,7 +11,6 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -27,7 +26,7 @@ from dask_gmm.run.report.pictures import Picture
 
 MOST_INPUTS = 200  # in the table of inputs; manifest.json has them all
 MOST_DRAWN = 12  # classes whose distances are drawn, the largest
-WIDE = 6  # features; beyond this a class's means have a table of their own, features downwards
+WIDE = 5  # features; beyond this a class's means have a table of their own, features downwards
 
 # What CONTRACT says stands in every run's directory, and what it is for.
 RUN_FILES = (
@@ -66,6 +65,7 @@ def render_report(
     names = _feature_names(record, pictures)
     n_classes = _n_classes(record, pictures)
     classes = _classes(record, n_classes, any(each.about.get("true_color") for each in pictures))
+    timings = _timings(record)
     full = [entry for entry in history if entry.get("stage") == "full"]
     page = _template().render(
         record=record,
@@ -87,8 +87,8 @@ def render_report(
         full_history=full,
         fell=any(entry.get("fall") for entry in full),
         last_likelihood=full[-1].get("mean_log_likelihood") if full else None,
-        timings=_timings(record),
-        elapsed=_elapsed(record),
+        timings=timings,
+        elapsed=_elapsed(timings),
         files=_files(record),
         most_inputs=MOST_INPUTS,
         configuration=json.dumps(record.get("configuration"), indent=2, default=str),
@@ -221,16 +221,11 @@ def _timings(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**entry, "bar": _bar(entry.get("seconds"), longest)} for entry in timings]
 
 
-def _elapsed(record: Mapping[str, Any]) -> float | None:
-    """Seconds from start to finish; the sum of the steps where the record has no times."""
-    try:
-        finished = datetime.fromisoformat(record["finished"])
-        return (finished - datetime.fromisoformat(record["started"])).total_seconds()
-    except (KeyError, TypeError, ValueError):
-        timings = record.get("timings") or []
-        steps = [words.as_float(entry.get("seconds")) for entry in timings]
-        known = [seconds for seconds in steps if seconds is not None]
-        return sum(known) if known else None
+def _elapsed(timings: Sequence[Mapping[str, Any]]) -> float | None:
+    """Seconds of all steps before the page was drawn; None where there are none."""
+    known = [words.as_float(each.get("seconds")) for each in timings]
+    seconds = [each for each in known if each is not None]
+    return sum(seconds) if seconds else None
 
 
 def _bar(value: Any, whole: float) -> str:

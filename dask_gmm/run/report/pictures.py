@@ -62,7 +62,7 @@ class Picture:
 
 
 def painted(
-    quicklook: Quicklook, record: Mapping[str, Any], dtype: str | None, number: int = 0
+    quicklook: Quicklook, record: Mapping[str, Any], true_color: bool, number: int = 0
 ) -> Picture:
     """Paint what was seen of an input.
 
@@ -71,8 +71,8 @@ def painted(
     quicklook : Quicklook
     record : mapping
         The manifest: names of features and classes.
-    dtype : str or None
-        Plain name of the source's type of numbers.
+    true_color : bool
+        Whether its features are red, green and blue of 8 bits.
     number : int
         Of the input.
     """
@@ -80,7 +80,7 @@ def painted(
     seen = int(quicklook.labels.max(initial=0))
     n_classes = max(1, len(record.get("classes") or []), seen)
     found = {
-        "picture": images.picture_image(quicklook, dtype, [str(name) for name in names]),
+        "picture": images.picture_image(quicklook, true_color, [str(name) for name in names]),
         "classes": images.labels_image(quicklook.labels, n_classes),
     }
     if quicklook.uncertainty is not None:
@@ -97,7 +97,7 @@ def painted(
         "plane": list(quicklook.plane),
         "features": list(quicklook.features),
         "n_classes": n_classes,
-        "true_color": images.is_true_color(quicklook, dtype),
+        "true_color": true_color,
         "masked": bool(np.any(quicklook.labels == 0)),
     }
     return Picture(about, found)

@@ -52,22 +52,34 @@ def numbers(value: Any, digits: int = 4) -> str:
 
 
 def pixel_of(record: Any) -> tuple[float, str] | None:
-    """Return size and unit of a pixel, (900.0, 'metre^2'), where a record of one input has them."""
-    inputs = record.get("inputs") or []
-    geometry = (inputs[0].get("geometry") or {}) if len(inputs) == 1 else {}
-    pixel = geometry.get("pixel") or {}
-    size, unit = as_float(pixel.get("size")), pixel.get("unit")
-    return None if size is None or not isinstance(unit, str) else (size, unit)
+    """Return size and unit of a pixel, (900.0, 'metre^2'), where all inputs of a record have it."""
+    found = set()
+    for each in record.get("inputs") or []:
+        pixel = (each.get("geometry") or {}).get("pixel") or {}
+        found.add((as_float(pixel.get("size")), str(pixel.get("unit"))))
+    size, unit = found.pop() if len(found) == 1 else (None, "")
+    return None if size is None else (size, unit)
+
+
+#: Areas and volumes in the units in which people speak of them: of how many of the geometry's one
+#: consists, from how many on it is used, and its name; the largest first.
+_SPOKEN = {
+    "metre^2": ((1e6, 0.1, "km²"), (1.0, 0.0, "m²")),
+    "millimetre^3": ((1e3, 0.1, "ml"), (1.0, 0.0, "mm³")),
+    "micrometer^2": ((1e6, 0.1, "mm²"), (1.0, 0.0, "µm²")),
+    "micrometer^3": ((1e9, 0.1, "mm³"), (1.0, 0.0, "µm³")),
+}
 
 
 def extent(rows: Any, pixel: tuple[float, str]) -> str:
-    """Write the area or volume of so many pixels: ``32.8 km²``, ``1,234 millimetre³``."""
+    """Write the area or volume of so many pixels: ``32.8 km²``, ``1,234 ml``."""
     n, (size, unit) = as_float(rows), pixel
     if n is None:
         return MISSING
-    if unit == "metre^2":
-        size, unit = size * 1e-6, "km²"
-    return f"{number(n * size)} {unit.replace('^2', '²').replace('^3', '³')}"
+    said = unit.replace("^2", "²").replace("^3", "³")
+    scales = _SPOKEN.get(unit, ((1.0, 0.0, said),))
+    one, _, name = next(scale for scale in scales if n * size / scale[0] >= scale[1])
+    return f"{number(n * size / one)} {name}"
 
 
 def fixed(value: Any, places: int = 2) -> str:
@@ -161,14 +173,17 @@ def likeness(gap: Any) -> str:
 
 
 def form_of(shape: Any) -> str:
-    """Say in what a class differs from a Gaussian: its middle, and its tails."""
+    """Say in what a class differs from a Gaussian: its middle, and its tails; "" where in neither.
+
+    What else may differ is seen in the drawing: steps of the values, several heaps in one class.
+    """
     half, out = (as_float((shape or {}).get(name)) for name in ("inside_half", "outside_99"))
     gap = as_float((shape or {}).get("gap"))
     if half is None or out is None or gap is None or gap <= NEARLY:
         return ""
-    if half > 0.5:
-        return "peaked, with long tails" if out > 0.01 else "packed about the middle"
-    return "flat in the middle, with long tails" if out > 0.01 else "flat, with an edge"
+    middle = "peaked" if half > 0.52 else "flat in the middle" if half < 0.48 else ""
+    tails = "long tails" if out > 0.015 else "short tails" if out < 0.005 else ""
+    return ", with ".join(word for word in (middle, tails) if word)
 
 
 def relative_link(path: Any) -> str | None:
@@ -186,6 +201,13 @@ def relative_link(path: Any) -> str | None:
 def kind_of_number(value: Any) -> str:
     """Write a stored dtype as NumPy calls it; what is none stays as it is."""
     return dtype_name(value) or text(value)
+
+
+def is_true_color(record: Any) -> bool:
+    """Tell whether the features of all inputs are red, green and blue: three of 8 bits each."""
+    inputs = record.get("inputs") or []
+    bits = {dtype_name(each.get("dtype")) for each in inputs if each.get("dtype") is not None}
+    return (record.get("model") or {}).get("n_features") == 3 and bits == {"uint8"}
 
 
 def dtype_name(value: Any) -> str | None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dask_gmm.run.report import render_report
 from dask_gmm.run.report.pictures import painted
-from dask_gmm.run.report.words import dtype_name
+from dask_gmm.run.report.words import is_true_color
 
 
 def drawn(record, history, quicklook, *more):
     """Paint the quicklooks and draw the page."""
     seen = [] if quicklook is None else [quicklook, *more]
-    inputs = record.get("inputs") or [{}]
-    dtype = dtype_name(inputs[0].get("dtype"))
-    pictures = [painted(each, record, dtype, number) for number, each in enumerate(seen)]
+    colors = is_true_color(record)
+    pictures = [painted(each, record, colors, number) for number, each in enumerate(seen)]
     return render_report(record, history, pictures)

@@ -30,7 +30,7 @@ def test_the_page_says_what_was_recorded(report_record, report_history, make_qui
         "4,800 rows of 3 features in 3 classes, by a Gaussian mixture with full covariance",
         "✓ Converged",
         "below 0.05 nats per free parameter",
-        "Time 21.4 s 2 workers",
+        "Time 3 min 13 s 2 workers",
         "80 masked",
         "60.0 %",
         "2,832",
