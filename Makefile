@@ -91,8 +91,9 @@ docs: $(VENV)/.stamp-docs ## build the pages into build/docs; a warning is an er
 	    -d build/doctrees docs build/docs $(ARGS)
 	@echo "build/docs/index.html"
 
-pictures: $(VENV)/.stamp-demo ## draw the README's picture from the demo's result
+pictures: $(VENV)/.stamp-demo $(VENV)/.stamp-test ## draw the pages' pictures: the README's from the demo's result
 	@$(RUN) docs.draw_pictures runs/blue-marble
+	@DASK_GMM_PICTURES=draw $(RUN) pytest -q tests/docs/test_pages.py -k tutorials
 
 clean: ## remove the environment and all caches; data/ and runs/ stay
 	@if [ -e "$(VENV)/.stamp-venv" ]; then rm -rf "$(VENV)"; fi

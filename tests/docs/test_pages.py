@@ -12,6 +12,7 @@ import doctest
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from PIL import Image
 from ruamel.yaml import YAML
 
 from dask_gmm.run.cli import main as dask_gmm
@@ -51,6 +53,20 @@ def test_what_a_page_shows_works(page, tmp_path, monkeypatch, capfd):
             carry_out(block, names)
         except Exception as error:
             pytest.fail(f"{block.place}: {error}\n{capfd.readouterr().err[-2000:]}")
+    for target in links(page):
+        if "images/" in target and Path(Path(target).name).exists():
+            check_picture(page.parent / target)
+
+
+def check_picture(kept):
+    """See to it that a page's picture is the one that the page's code draws; `make pictures`."""
+    drawn = Path(kept.name)
+    if os.environ.get("DASK_GMM_PICTURES") == "draw":
+        shutil.copyfile(drawn, kept)
+    now, then = (np.asarray(Image.open(path).convert("RGB"), float) for path in (drawn, kept))
+    assert now.shape == then.shape, kept
+    # Letters differ between versions of fonts, and single pixels between types of processors.
+    assert np.abs(now - then).mean() < 3, f"{kept}: make pictures"
 
 
 def draw_blue_marble():
