@@ -99,7 +99,8 @@ def test_from_an_installation_to_a_report_it_takes_three_commands():
     install, demo, look = blocks(ROOT / "README.md", "sh")[1].splitlines()
     assert "pip install" in install
     assert demo == "dask-gmm demo"
-    assert look.startswith("python3 -m webbrowser") and "report.html" in look
+    assert look.startswith("python3 -m webbrowser")
+    assert "report.html" in look
 
 
 def test_the_exit_codes_are_those_of_the_program(blue_marble, capsys):
