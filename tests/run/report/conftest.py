@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import asdict
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
+from dask_gmm.mixture.parameters import Parameters
+from dask_gmm.mixture.profiling import profile
+from dask_gmm.mixture.rows import Rows
+from dask_gmm.mixture.views import views_of
 from dask_gmm.run.quicklook import Quicklook
 
 RECORD = {
@@ -135,7 +140,31 @@ def _quicklook(n_features=3, *, dtype=np.float32, uncertainty=True):
     doubt = rng.random(labels.shape).astype(np.float32)
     doubt[labels == 0] = np.nan
     picture = rng.integers(0, 256, (*labels.shape, n_features)).astype(dtype)
-    return Quicklook(picture, labels, doubt if uncertainty else None, stride=1)
+    chances = np.float32(254) * (labels[::2, ::2, None] == [1, 2, 3])
+    doubt = doubt if uncertainty else None
+    return Quicklook(
+        picture, labels, doubt, stride=1, probabilities=chances, mapped=labels[::2, ::2]
+    )
+
+
+@pytest.fixture(scope="session")
+def fitted():
+    """A mixture of three classes in three features, and the profile of its rows."""
+    rng = np.random.default_rng(8)
+    means = np.array([[2, 5, 20], [250, 251, 252.6], [90, 80, 40]])
+    spreads = np.array([[1, 2, 3.25], [1, 1, 1], [9, 8, 7]])
+    mixture = Parameters.of("diag", [0.6, 0.3, 0.1], means, spreads**2)
+    of = rng.choice(3, 4000, p=mixture.weights)
+    rows = rng.normal(means[of], spreads[of])
+    rows[of == 2] = means[2] + spreads[2] * rng.standard_t(3, (int((of == 2).sum()), 3)) / 3**0.5
+    return mixture, profile([Rows(rows)], mixture, views_of(mixture))
+
+
+def gaussian(fitted, record):
+    """Put what the profile says of the classes into a record."""
+    for k, each in enumerate(record["classes"]):
+        each["gaussian"] = asdict(fitted[1].shape(k))
+    return record
 
 
 class _Page(HTMLParser):

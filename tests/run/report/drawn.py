@@ -7,9 +7,9 @@ from dask_gmm.run.report.pictures import painted
 from dask_gmm.run.report.words import is_true_color
 
 
-def drawn(record, history, quicklook, *more):
-    """Paint the quicklooks and draw the page."""
+def drawn(record, history, quicklook, *more, fitted=None):
+    """Paint the quicklooks and draw the page; ``fitted`` is the mixture, and the rows' profile."""
     seen = [] if quicklook is None else [quicklook, *more]
     colors = is_true_color(record)
     pictures = [painted(each, record, colors, number) for number, each in enumerate(seen)]
-    return render_report(record, history, pictures)
+    return render_report(record, history, pictures, fitted)

@@ -77,7 +77,7 @@ def test_the_page_is_accessible_and_stands_alone(
     assert page.all("html")[0]["lang"] == "en"
     assert len(page.all("h1")) == 1
     assert all(a.get("alt") for a in page.all("img"))
-    assert len(page.all("img")) == 3
+    assert len(page.all("img")) == 6
     assert all(a.get("scope") in ("row", "col") for a in page.all("th"))
     assert all(a.get("aria-label") for a in page.all("figure") if a.get("role") == "img")
     ids = [a["id"] for _, a in page.elements if "id" in a]

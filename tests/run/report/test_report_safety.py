@@ -78,7 +78,7 @@ def test_nothing_from_outside_becomes_markup_or_a_live_link(
     text = drawn(record, report_history, make_quicklook())
     page = parse_page(text)
     assert len(page.all("script")) == 1
-    assert len(page.all("img")) == 3
+    assert len(page.all("img")) == 6
     assert not [a for _, a in page.elements if "onerror" in a]
     links = {a["href"] for a in page.all("a")}
     assert {"./javascript%3Aalert%281%29", "./a%22b%20c.zarr"} <= links
