@@ -10,9 +10,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from threadpoolctl import ThreadpoolController
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 
 class _OneThread:
@@ -37,6 +38,8 @@ class _OneThread:
             self._leave()
 
     def _enter(self) -> ThreadpoolController:
+        from threadpoolctl import ThreadpoolController
+
         with self._lock:
             # Looking for libraries takes milliseconds: only after something was imported.
             libraries, looked = self._libraries, self._modules == len(sys.modules)

@@ -111,7 +111,8 @@ def _map_piece(
         return None
     said = predict(kernel, Rows(cell.values[places]), Wanted(probabilities=True, dtype=np.float32))
     assert said.probabilities is not None
-    return plan.piece_of(cell.region, _as_bytes(said.probabilities), labels[places])
+    shown = said.probabilities[:, list(plan.features)]
+    return plan.piece_of(cell.region, _as_bytes(shown), labels[places])
 
 
 def _room(form: Form, n: int) -> npt.NDArray[Any]:

@@ -123,11 +123,11 @@ def planned(project, dask_gmm, *settings):
 
 
 def test_the_plan_says_whether_it_can_pay(project, dask_gmm):
-    project.array(coarse(), (30, 40, 2))
+    project.array(coarse((800, 900)), (300, 400, 2))
     plain = planned(project, dask_gmm, "fit.compress=never")
     assert plain["count_compression"] == "no: fit.compress is never"
     counted = planned(project, dask_gmm)
-    assert counted["count_compression"] == "if at most 900 rows are distinct; 18 bytes each"
+    assert counted["count_compression"] == "if at most 90,000 rows are distinct; 18 bytes each"
     assert counted["worker_bytes"] > plain["worker_bytes"]
     # A worker that has room for the plain run alone: it is not refused, it does without.
     limit = int(plain["worker_bytes"] / USABLE) + 1000

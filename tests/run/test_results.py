@@ -10,6 +10,7 @@ import zarr
 
 from dask_gmm import GaussianMixture
 from dask_gmm.run.config import load_config
+from dask_gmm.run.quicklook import MOST_MAPS
 
 from .conftest import blobs
 
@@ -148,6 +149,14 @@ def test_labels_of_many_components_have_a_wider_type(project, dask_gmm):
     assert code == 0, err
     assert project.output("labels").dtype == np.uint16
     check_outputs(project, values)
+
+
+def test_an_image_of_more_classes_than_the_report_maps(picture, dask_gmm):
+    model = {"n_components": MOST_MAPS + 3, "max_iter": 2, "n_init": 1}
+    code, _, err = dask_gmm("run", picture.config(model=model))
+    assert code == 0, err
+    maps = list((picture.run_dir / "figures").glob("1-p-*.png"))
+    assert len(maps) == MOST_MAPS
 
 
 def test_more_components_than_distinct_rows(project, dask_gmm):
