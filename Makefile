@@ -30,7 +30,7 @@ demo: $(VENV)/.stamp-demo ## segment NASA's Blue Marble into runs/blue-marble; d
 	@$(RUN) pipelines.demo
 
 test: $(VENV)/.stamp-test ## run the tests; what the machine lacks is skipped, with the reason
-	@$(RUN) pytest $(ARGS)
+	@$(RUN) pytest --numprocesses auto --dist loadfile $(ARGS)
 
 test-long: $(VENV)/.stamp-test ## run the tests that take tens of seconds each; 3 minutes
 	@$(RUN) pytest -m long $(ARGS)

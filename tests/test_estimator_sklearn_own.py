@@ -26,7 +26,7 @@ def global_random_seed():
     return 42
 """
 
-#: Test (with what its parameters begin with) -> why ours does otherwise, in the words of the migration page.
+#: Test (with what its parameters begin with) -> why ours differs, as the migration page says it.
 DIFFERENT = {
     "test_check_weights": "names the largest value as the largest",
     "test_regularisation": "finite parameters, and `component_status_` says what was done",
