@@ -22,10 +22,14 @@ PACKAGE = ROOT / "dask_gmm"
 MAY_IMPORT = {
     "mixture": {"errors"},
     "fit": {"mixture", "errors"},
-    "data": {"errors"},
+    "recipes": set(),
+    "data": {"recipes", "errors"},
     "engine": {"data", "addresses", "errors"},
-    "run": {"mixture", "fit", "data", "engine", "errors", "model_file", "palette", "plots", ""},
-    "run.config": {"addresses", "errors"},
+    "run": {
+        *("mixture", "fit", "data", "engine", "recipes", "errors", "model_file", "palette"),
+        *("plots", ""),
+    },
+    "run.config": {"addresses", "recipes", "errors"},
     "containers": set(),
     "inputs": {"containers", "mixture", "fit", "engine", "errors"},
     "given_start": {"mixture"},
@@ -48,7 +52,7 @@ MAY_IMPORT = {
 # Third-party module -> where in dask_gmm it may be imported, lazily or not; None: anywhere.
 THIRD_PARTY = {
     "numpy": None,
-    "scipy": ("mixture", "fit"),
+    "scipy": ("mixture", "fit", "data.features"),
     "numba": ("mixture.loops",),
     "sklearn": ("fit.starts", "estimator", "inputs", "given_start", "selecting"),
     "dask": ("engine", "estimator", "inputs"),

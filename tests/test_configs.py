@@ -87,6 +87,7 @@ INPUTS = {
     "select-components": picture(2700, 5400),
     "table": table,
     "landsat": scene,
+    "texture": scene,
     "mri": volume(301, 370, 316),
     "ocean": ocean,
     "microscopy": stack,

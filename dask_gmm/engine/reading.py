@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_gmm.data.grid import Block
-from dask_gmm.data.sources import Source
+from dask_gmm.data.sources import Source, begin_reading
 from dask_gmm.engine.turns import leaf_turns
 
 
@@ -67,9 +67,10 @@ def read_cells(source: Source, cells: Sequence[int]) -> Generator[Cell]:
 
     Close the generator where it is left before its end: it holds a turn.
     """
+    read = begin_reading(source)
     with leaf_turns() as turn:
         for number in cells:
-            cell = Cell(number, source, source.read(number))
+            cell = Cell(number, source, read(number))
             with turn:
                 yield cell
             # Whoever is handed the next cell still has this one in a variable: it shall not keep

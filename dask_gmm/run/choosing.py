@@ -12,6 +12,7 @@ from dask_gmm.run.clock import Clock
 from dask_gmm.run.config import Config
 from dask_gmm.run.job import Job, plan_configured
 from dask_gmm.run.record import selection_of
+from dask_gmm.run.scoring import with_scores
 from dask_gmm.run.stages import Selected, fit_stage, select_stage, start_stage, survey_stage
 from dask_gmm.run.work import start_workers
 
@@ -46,7 +47,11 @@ def select_configured(config: Config, log_settings: dict[str, Any] | None = None
 def fit_candidates(job: Job, workers: Workers) -> tuple[Selected, int]:
     """Survey, start, fit and choose; return what was found, and how often the data were read."""
     config, clock = job.config, Clock()
+    job, n_scoring = with_scores(
+        job, lambda raw: Passes.over_source(raw, job.plan.leaves, workers.scheduler)
+    )
     passes = Passes.over_source(job.source, job.plan.leaves, workers.scheduler)
+    passes.n_passes = n_scoring
     with clock.step("survey"):
         seen = survey_stage(config, job.source, job.plan, passes)
     with clock.step("starts on the sample"):

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from dask_gmm.engine.threads import one_blas_thread
 from dask_gmm.fit.compression import repeats_enough
 from dask_gmm.mixture.counts import WORTH, counted_bytes, most_distinct
 from dask_gmm.mixture.kernel import Kernel
@@ -49,14 +48,19 @@ class CompressionPlan:
 
 
 def plan_compression(
-    asked: str, dtype: np.dtype[Any], load: Load, memory_limit: int | None
+    asked: str, dtype: np.dtype[Any], load: Load, memory_limit: int | None, *, around: bool = False
 ) -> CompressionPlan:
-    """Decide whether distinct rows are counted: not where a worker has no room to do so."""
+    """Decide whether distinct rows are counted: not where a worker has no room to do so.
+
+    Nor where rows are features of a neighbourhood (``around``), of which hardly two are equal.
+    """
     width = load.n_features * load.itemsize
     limit, row_bytes = most_distinct(load.n_rows, width), counted_bytes(width)
     why_not = None
     if asked == "never":
         why_not = "fit.compress is never"
+    elif around:
+        why_not = "features of the neighbourhood hardly ever repeat"
     elif dtype.kind not in "biuf" or dtype.itemsize > 8:
         why_not = f"rows of {dtype} cannot be packed"
     elif not limit:
@@ -102,6 +106,8 @@ def look_up(seen: Survey, mixture: Parameters, outputs: Iterable[str]) -> LookUp
 
 def profile_of_counts(seen: Survey, mixture: Parameters, views: Views) -> Profile:
     """Return the profile of all rows, taken of the distinct ones: each stands for its equals."""
+    from dask_gmm.engine.threads import one_blas_thread  # a plan needs no threadpoolctl
+
     rows = Rows(seen.counts.rows, seen.counts.weights)
     with one_blas_thread():
         return profile([rows], mixture, replace(views, every=1))

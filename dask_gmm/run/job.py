@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import dask_gmm
+from dask_gmm.data.features import with_features
+from dask_gmm.data.features.resolving import require_bands
 from dask_gmm.data.manifest import InputManifest
 from dask_gmm.data.sources import MaskOptions, Source, open_source
 from dask_gmm.data.sources.opening import Likeness
 from dask_gmm.errors import InputDataError
+from dask_gmm.recipes.stored import Kept, kept_of
 from dask_gmm.run import logs
 from dask_gmm.run.clock import Clock
 from dask_gmm.run.config import Config
@@ -69,10 +72,29 @@ class Given:
     checksum: str
 
     @property
+    def kept(self) -> Kept | None:
+        """What the model knows of its features; None: they are bands.
+
+        Raises
+        ------
+        InputDataError
+            If that cannot be read.
+        """
+        known = self.model.information.get("features")
+        try:
+            return None if known is None else kept_of(known)
+        except ValueError as error:
+            raise InputDataError(
+                f"{self.path}: the model's features cannot be read ({error}); fit it again"
+            ) from error
+
+    @property
     def likeness(self) -> Likeness:
         """What inputs must be like."""
-        known = self.model.information.get("dtype")
+        known, kept = self.model.information.get("dtype"), self.kept
         dtype = np.dtype(known) if known in DTYPES else None
+        if kept is not None:
+            return Likeness(self.path, len(kept.bands), kept.bands, dtype)
         return Likeness(self.path, self.model.parameters.D, self.model.feature_names, dtype)
 
 
@@ -240,7 +262,17 @@ def open_configured(config: Config, given: Given | None = None) -> tuple[Source,
         like=None if given is None else given.likeness,
     )
     check_shapes(config, source)
+    recipes = config.features
+    if given is not None and (kept := given.kept) is not None:
+        require_bands(kept, source, given.path)
+        recipes = kept.recipes
+    source = with_features(source, recipes, _shown_path(config))
     return source, source.manifest()
+
+
+def _shown_path(config: Config) -> str:
+    path = config.source.path
+    return path if isinstance(path, str) else f"{path[0]} and others"
 
 
 def _planned(

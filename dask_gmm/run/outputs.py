@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dask_gmm.data.features import bands_below
 from dask_gmm.data.sinks import RECORD, Sink, Unfinished
 from dask_gmm.data.sinks.cells import halves
 from dask_gmm.data.sinks.several import SeveralSink
@@ -46,6 +47,7 @@ def create_sinks(
     together = dict[tuple[str, str], list[str]]()
     for name, output in written.items():
         together.setdefault((output.kind, output.path), []).append(name)
+    source = bands_below(source)
     sinks, form, keep = dict[str, Sink](), forms_of(config, K), config.outputs.keep
     for (kind, path), names in together.items():
         own = {name: form[name] for name in names}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dask_gmm.data.features import bands_below, looks_around
 from dask_gmm.data.manifest import InputManifest
 from dask_gmm.data.sinks import JOINED_KINDS
 from dask_gmm.data.sources import Source
@@ -153,7 +154,7 @@ def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan
         n_features=D,
         itemsize=itemsize,
         read_ahead=len(grid) > 1,
-        row_bytes=manifest.row_bytes,
+        row_bytes=_row_bytes(source, manifest),
         copied=manifest.copied,
         joined_bytes=_joined_bytes(config, manifest),
         pictured=len(members_of(source)[0].grid.shape) > 1,
@@ -170,7 +171,9 @@ def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan
         usable=USABLE if cluster.kind == "local" else USABLE_ELSEWHERE,
     )
     memory_limit = cluster.memory_per_worker
-    compression = plan_compression(config.fit.compress, source.dtype, load, memory_limit)
+    compression = plan_compression(
+        config.fit.compress, source.dtype, load, memory_limit, around=looks_around(source)
+    )
     return RunPlan(
         manifest=manifest,
         leaves=leaves,
@@ -196,6 +199,13 @@ def _sample_rows(config: Config, kinds: Sequence[tuple[Family, int]], D: int, n_
         # What is compared is how the fits to the sample do on the rows outside it.
         n_rows = max(n_rows // 2, K)
     return min(sample, n_rows)
+
+
+def _row_bytes(source: Source, manifest: InputManifest) -> int:
+    """Return the bytes of a row of features, with its weight."""
+    bands = bands_below(source)
+    stored = bands.n_features * bands.dtype.itemsize
+    return manifest.row_bytes - stored + source.n_features * source.dtype.itemsize
 
 
 def _joined_bytes(config: Config, manifest: InputManifest) -> int | None:

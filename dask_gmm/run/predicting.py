@@ -13,6 +13,7 @@ from dask_gmm.engine.cluster import Workers
 from dask_gmm.errors import ConfigurationError
 from dask_gmm.mixture.views import views_of
 from dask_gmm.model_file import Model
+from dask_gmm.recipes import Recipe
 from dask_gmm.run import record
 from dask_gmm.run.checkpoint import Checkpoint
 from dask_gmm.run.clock import Clock
@@ -168,4 +169,19 @@ def _loaded(path: Path, given: Given, directory: Path | None, overrides: Sequenc
             f"components with {kind} covariances; remove the section, which predict does not need"
         )
     known = {"n_components": K, "covariance_type": kind}
-    return config.model_copy(update={"model": config.model.model_copy(update=known)})
+    update = {"model": config.model.model_copy(update=known), "features": _features(config, given)}
+    return config.model_copy(update=update)
+
+
+def _features(config: Config, given: Given) -> tuple[Recipe, ...] | None:
+    """Return the model's features; a configuration may name them again, and no others."""
+    kept = given.kept
+    recipes = None if kept is None else kept.recipes
+    if config.features is not None:
+        own = [each.plain() for each in config.features]
+        if own != [each.plain() for each in recipes or ()]:
+            has = "of bands as they are" if recipes is None else "of other features"
+            raise ConfigurationError(
+                f"features: {given.path} is a model {has}; remove the key, the model knows its own"
+            )
+    return recipes

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import dask_gmm
+from dask_gmm.data.features import bands_below, members_with_features
 from dask_gmm.data.sources.opening import Likeness
 from dask_gmm.fit.candidates import Contender
 from dask_gmm.fit.loop import Solution
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.model_file import Model
+from dask_gmm.recipes.stored import Kept
 from dask_gmm.run.numbering import of_alignment
 from dask_gmm.run.outputs import describe_outputs
 from dask_gmm.run.record_inputs import has_failures, of_many_inputs, shown_inputs
@@ -39,6 +41,8 @@ _STATES = {
     "re-seeded": "it lost its rows during the fit, and was put among those explained worst",
     "rounded": "the last step left its covariance inexact, and one more would mend it",
 }
+#: Of features: how a row may have come to hold no number.
+_NO_VALUE = ": features have no value where they divide by 0 or take a logarithm of 0 or less."
 _PACKAGES = (
     "numpy",
     "scipy",
@@ -113,9 +117,12 @@ def model_of(job: Job, found: Findings) -> Model:
         "lower_bound": found.segmented.total.log_likelihood / found.segmented.total.weight,
         "weight": found.segmented.total.weight,
         "input_fingerprint": job.plan.manifest.fingerprint,
-        "dtype": Likeness.of(job.source, "").dtype_name,
+        "dtype": Likeness.of(bands_below(job.source), "").dtype_name,
         "version": dask_gmm.__version__,
     }
+    made = members_with_features(job.source)
+    if made:
+        known["features"] = Kept(made[0].recipes, made[0].features.bands).to_json()
     covariance_type = found.selected.winner.contender.plan.covariance_type
     return Model(found.mixture, covariance_type, job.source.feature_names, known)
 
@@ -316,7 +323,8 @@ def _warnings(job: Job, found: Findings) -> list[str]:
         said += found.selected.choice.remarks
     if seen.n_invalid:
         said.append(
-            f"{seen.n_invalid:,} of {seen.n_rows:,} rows hold NaN or infinity and were masked."
+            f"{seen.n_invalid:,} of {seen.n_rows:,} rows hold NaN or infinity and were masked"
+            f"{_NO_VALUE if members_with_features(job.source) else '.'}"
         )
     names = job.source.feature_names or [str(i + 1) for i in range(job.source.n_features)]
     said += of_many_inputs(job, found.segmented)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from dask_gmm.data.features import bands_below
 from dask_gmm.data.sources.several import SeveralSource, manifests_of, members_of
 from dask_gmm.run.segmented import Segmented
 
@@ -19,7 +20,8 @@ def shown_inputs(job: Job, segmented: Segmented) -> list[dict[str, Any]]:
     """
     source = job.source
     found = list[dict[str, Any]]()
-    for manifest, member in zip(manifests_of(job.plan.manifest), members_of(source), strict=True):
+    members = members_of(bands_below(source))
+    for manifest, member in zip(manifests_of(job.plan.manifest), members, strict=True):
         found.append(manifest.to_json())
         if member.geometry is not None:
             found[-1]["geometry"] = member.geometry.to_json()

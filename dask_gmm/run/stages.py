@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dask_gmm.data.features import members_with_features
 from dask_gmm.data.sources import Source
 from dask_gmm.errors import ConfigurationError, InputDataError
 from dask_gmm.fit.assessing import Heldout, assess, held_out
@@ -40,6 +41,9 @@ log = logging.getLogger(__name__)
 
 #: What ``reg_covar: auto`` is for data that are not integers, in the model frame: scikit-learn's.
 DEFAULT_REG_COVAR = 1e-6
+
+#: Of features: how a row may have come to have no value.
+_WHERE_FROM = "features have no value where they divide by 0 or take a logarithm of 0 or less; "
 
 #: Called after every full pass of EM with its number and the mean log-likelihood before it.
 Observer = Callable[[int, float], None]
@@ -141,6 +145,7 @@ def _where_invalid(source: Source, plan: RunPlan, seen: Survey) -> str:
         f"{plan.manifest.path}: {seen.n_invalid:,} of {seen.n_rows:,} rows hold NaN, infinity or "
         f"absurdly large values, the first at {position} in "
         f"{source.where(source.grid.cell_of(row))}; "
+        f"{_WHERE_FROM if members_with_features(source) else ''}"
         "mend the data, or set source.on_invalid: mask"
     )
 

@@ -32,6 +32,7 @@ from dask_gmm.run.job import FILES, Job
 from dask_gmm.run.outputs import journal_of, sweep_outputs
 from dask_gmm.run.predicting import Applied, apply
 from dask_gmm.run.records import write_record
+from dask_gmm.run.scoring import needs_scores, with_scores
 from dask_gmm.run.segmented import Segmented
 from dask_gmm.run.stages import (
     Selected,
@@ -127,7 +128,8 @@ def carry_out(
         job.plan.on(workers.memory_limit, workers.threads).require_fit()
         found: Findings | Applied
         if job.given is None:
-            found = go_through_stages(job, folder, clock, checkpoint, workers)
+            job, n_scoring = _scored(job, clock, checkpoint, workers)
+            found = go_through_stages(job, folder, clock, checkpoint, workers, n_scoring)
         else:
             found = apply(job, job.given, folder, clock, checkpoint, workers)
         with clock.step("stop workers"):
@@ -155,12 +157,32 @@ def start_workers(
     return remote_workers(kind, options, told)
 
 
+def _scored(job: Job, clock: Clock, checkpoint: Checkpoint, workers: Workers) -> tuple[Job, int]:
+    """Return the job with the quantiles of its features, and how often that read the data."""
+    if not needs_scores(job):
+        return job, 0
+    with clock.step("quantiles"):
+        return with_scores(
+            job,
+            lambda raw: Passes.over_source(raw, job.plan.leaves, workers.scheduler, checkpoint),
+        )
+
+
 def go_through_stages(
-    job: Job, folder: Path, clock: Clock, checkpoint: Checkpoint, workers: Workers
+    job: Job,
+    folder: Path,
+    clock: Clock,
+    checkpoint: Checkpoint,
+    workers: Workers,
+    n_scoring: int = 0,
 ) -> Findings:
-    """Survey, start, fit and segment; outputs are written below ``folder``."""
+    """Survey, start, fit and segment; outputs are written below ``folder``.
+
+    The data have been read ``n_scoring`` times before.
+    """
     config, source, plan = job.config, job.source, job.plan
     passes = Passes.over_source(source, plan.leaves, workers.scheduler, checkpoint)
+    passes.n_passes = n_scoring
     clock.is_recalled = lambda: passes.recalled
     with clock.step("survey"):
         seen = survey_stage(config, source, plan, passes)

@@ -241,6 +241,15 @@ KINDS: dict[str, Kind] = {
 }
 
 
+def begin_reading(source: Source) -> Callable[[int], Block]:
+    """Return what reads cells of a source one after the other.
+
+    A source that looks around cells keeps what the next one needs as well.
+    """
+    begin = getattr(source, "reading", None)
+    return source.read if begin is None else begin()
+
+
 def open_source(
     kind: str, path: str | Sequence[str], *, like: Likeness | None = None, **options: Any
 ) -> Source:

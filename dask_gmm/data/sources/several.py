@@ -20,7 +20,7 @@ import numpy.typing as npt
 from dask_gmm.data.grid import Block, Cells
 from dask_gmm.data.halo import Neighbourhood
 from dask_gmm.data.manifest import InputManifest, SeveralManifest, together
-from dask_gmm.data.sources import Source
+from dask_gmm.data.sources import Source, begin_reading
 from dask_gmm.errors import InputDataError
 
 
@@ -263,6 +263,22 @@ class SeveralSource:
             return self._member(number).read(inner)
         except InputDataError as error:
             return self._failed(error)
+
+    def reading(self) -> Callable[[int], Block]:
+        """Return what reads cells, one after the other, as `read` does."""
+        opened = dict[int, Callable[[int], Block]]()
+
+        def read(cell: int) -> Block:
+            number, inner = self.grid.place(cell)
+            if number not in opened:
+                opened.clear()
+                opened[number] = begin_reading(self._member(number))
+            try:
+                return opened[number](inner)
+            except InputDataError as error:
+                return self._failed(error)
+
+        return read
 
     def neighbourhoods(self, halo: Sequence[int]) -> Callable[[int], Neighbourhood]:
         """Return what reads cells, one after the other, each with a halo of its own input.

@@ -23,6 +23,7 @@ from dask_gmm.errors import ConfigurationError
 from dask_gmm.run.config.clusters import Cluster, Local
 from dask_gmm.run.config.document import KeyPath
 from dask_gmm.run.config.environment import substitute
+from dask_gmm.run.config.features import Features
 from dask_gmm.run.config.misfits import misfits
 from dask_gmm.run.config.overrides import apply_override
 from dask_gmm.run.config.problems import Judge, Problem, report
@@ -78,8 +79,8 @@ class Config(Section):
     """The run's directory; may hold {name}, {date} and {time}."""
     source: Source
     """What is read."""
-    features: None = None
-    """Features made from what is read."""
+    features: Features = None
+    """What is made of the bands that are read; null: the bands are the features."""
     standardize: bool = True
     """Whether the model frame is z-scores instead of original units."""
     model: Model

@@ -35,7 +35,7 @@ _BYTES = re.compile(rf"([0-9]{{1,20}}(?:\.[0-9]{{1,9}})?) ?({'|'.join(_UNITS)})"
 _PLACEHOLDERS = ("name", "date", "time")
 
 
-def refusal(allowed: str = "", *below: str) -> PydanticCustomError:
+def refusal(allowed: str = "", *below: str | int) -> PydanticCustomError:
     """Return the error that says what is allowed, at the value itself or at a key ``below`` it."""
     return PydanticCustomError("refused", "{allowed}", {"allowed": allowed, "below": below})
 

@@ -194,7 +194,6 @@ def test_all_problems_are_told_at_once_in_the_order_of_lines(path):
 @pytest.mark.parametrize(
     ("override", "key"),
     [
-        ("features=[{name: slope}]", "features"),
         ("model.init={from: other}", "model.init"),
         ("smoothing={strength: 1}", "smoothing"),
     ],
