@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dask_gmm.engine.threads import one_blas_thread
 from dask_gmm.fit.compression import repeats_enough
 from dask_gmm.mixture.counts import WORTH, counted_bytes, most_distinct
 from dask_gmm.mixture.kernel import Kernel
@@ -106,8 +107,6 @@ def look_up(seen: Survey, mixture: Parameters, outputs: Iterable[str]) -> LookUp
 
 def profile_of_counts(seen: Survey, mixture: Parameters, views: Views) -> Profile:
     """Return the profile of all rows, taken of the distinct ones: each stands for its equals."""
-    from dask_gmm.engine.threads import one_blas_thread  # a plan needs no threadpoolctl
-
     rows = Rows(seen.counts.rows, seen.counts.weights)
     with one_blas_thread():
         return profile([rows], mixture, replace(views, every=1))
