@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dask_gmm.estimator import GaussianMixture
+    from dask_gmm.features import make_features
     from dask_gmm.selecting import Selection, select_components
 
 __version__ = "0.1.0"
-__all__ = ["GaussianMixture", "Selection", "__version__", "select_components"]
+__all__ = ["GaussianMixture", "Selection", "__version__", "make_features", "select_components"]
 
 
 def __getattr__(name: str) -> Any:
@@ -18,6 +19,10 @@ def __getattr__(name: str) -> Any:
         from dask_gmm.estimator import GaussianMixture
 
         return GaussianMixture
+    if name == "make_features":
+        from dask_gmm.features import make_features
+
+        return make_features
     if name in {"Selection", "select_components"}:
         from dask_gmm import selecting
 

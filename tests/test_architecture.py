@@ -40,12 +40,13 @@ MAY_IMPORT = {
     },
     "selecting": {"estimator", "mixture", "fit", "engine", "inputs"},
     "model_file": {"mixture", "errors"},
+    "features": {"data", "recipes", "model_file", "errors"},
     "plots": {"palette"},
     "class_table": {"palette"},
     "palette": set(),
     "addresses": set(),
     "errors": set(),
-    "": {"estimator", "selecting"},
+    "": {"estimator", "features", "selecting"},
     "__main__": {"run"},
 }
 

@@ -69,6 +69,7 @@ def _sections(schema: Schema, fragment: Schema) -> list[Schema]:
     if "$ref" in fragment:
         return _sections(schema, schema["$defs"][fragment["$ref"].rpartition("/")[2]])
     branches = [*fragment.get("oneOf", ()), *fragment.get("anyOf", ())]
+    branches += [fragment["items"]] if "items" in fragment else []
     if "properties" in fragment:
         return [fragment]
     return [section for each in branches for section in _sections(schema, each)]
@@ -80,7 +81,7 @@ def _keys(schema: Schema, section: Schema, path: Path, value: Any) -> tuple[Key,
     return tuple(
         Key(
             name,
-            allowed.words((*path, name)),
+            each.get("x-allowed") or allowed.words((*path, name)),
             None if name in required else _default(each),
             _sentence(schema, each),
         )

@@ -39,6 +39,12 @@ CASES = {
     "a picture with every output": ((2000, 2000, 3), (2000, 2000, 3), "u1", 6, "full", ALL, 1),
     "labels of small chunks": ((1000, 2000, 3), (500, 500, 3), "u1", 30, "diag", ALL[:1], 1),
     "a large sample": ((150_000, 64), (50_000, 64), "f4", 3, "tied", ALL, 1),
+    "features that look around": (
+        *((1500, 2000, 3), (750, 1000, 3), "u1", 4, "full", ALL[:1], 1),
+        {"kind": "gradient", "of": "band0", "scale": 20},
+        {"kind": "std", "of": "band1", "scale": 8},
+        {"sum": "band0 + band1 + band2"},
+    ),
     "two threads": ((2000, 1000, 6), (1000, 500, 6), "f4", 4, "full", ALL, 2),
 }
 
@@ -56,7 +62,7 @@ LONG = ("a large sample", "two threads")
     ],
 )
 def test_a_worker_holds_no_more_than_was_said(project, dask_gmm, peaks, case):
-    shape, chunks, dtype, K, family, written, threads = case
+    shape, chunks, dtype, K, family, written, threads, *features = case
     values = np.random.default_rng(0).random(shape, dtype="f4") * 200
     project.array(values.astype(dtype), chunks)
     del values
@@ -71,6 +77,7 @@ def test_a_worker_holds_no_more_than_was_said(project, dask_gmm, peaks, case):
         fit={"sample_rows": 80_000 if shape[-1] == 64 else 10_000},
         outputs={name: {"path": f"{name}.zarr"} if name in written else None for name in ALL},
         cluster={"kind": "local", "n_workers": 1, "threads_per_worker": threads},
+        features=features or None,
     )
     said = plan_configured(load_config(config)).plan.load.worker_bytes
     code, _, err = dask_gmm("run", config, "--set=cluster.memory_limit=null")

@@ -7,6 +7,7 @@ from dask_gmm.data.features.source import (
     bands_below,
     looks_around,
     members_with_features,
+    rounding_of,
     with_features,
 )
 
@@ -15,5 +16,6 @@ __all__ = [
     "bands_below",
     "looks_around",
     "members_with_features",
+    "rounding_of",
     "with_features",
 ]

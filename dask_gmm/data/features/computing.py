@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from dask_gmm.data.features.operations import Pointwise, evaluate
 from dask_gmm.data.features.resolving import Step
+from dask_gmm.data.features.rounding import step_of_node, step_of_planes
 from dask_gmm.data.grid import Block
 from dask_gmm.data.halo import Region, lengths, within
 from dask_gmm.recipes.expressions import Expression, Name
@@ -21,6 +22,8 @@ Plane = npt.NDArray[np.float64]
 #: Pixels that are computed together: planes of so many stay in the cache more or less, and nothing
 #: but the block itself grows with the size of a chunk.
 TILE = 1 << 19
+#: Planes of weights that a process keeps: tiles are of few shapes.
+KEPT = 8
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,21 @@ class Features:
             return None
         return tuple(self.bands.index(name) for name in self.names)
 
+    def steps_of(self, bands: Sequence[float]) -> tuple[float, ...]:
+        """Return how coarse the features are, of bands that have such steps; 0: not known."""
+        scales = [1.0] * len(bands) if self.scaling is None else [abs(s) for s, _ in self.scaling]
+        known = {
+            name: step * scale for name, step, scale in zip(self.bands, bands, scales, strict=True)
+        }
+        found = list[float]()
+        for step in self.steps:
+            inputs = [step_of_node(each, known) for each in step.inputs]
+            made = step_of_planes(step.operation, inputs, len(step.names))
+            if not is_band(step):
+                known |= zip(step.names, made, strict=True)
+            found += made
+        return tuple(found)
+
     @property
     def used(self) -> tuple[int, ...]:
         """The bands that any feature is made of, by number."""
@@ -74,7 +92,7 @@ class Features:
             min(span.stop - span.start + 2 * h, n)
             for span, h, n in zip(next(_tiles(whole, halo)), halo, shape, strict=True)
         )
-        return 8 * math.prod(sizes) * (len(self.used) + len(self.names) + 8)
+        return 8 * math.prod(sizes) * (len(self.used) + len(self.names) + 8 + KEPT)
 
     def of(self, block: Block, have: Region, want: Region) -> Block:
         """Compute the features of a region.

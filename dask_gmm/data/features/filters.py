@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import correlate1d, maximum_filter1d, minimum_filter1d
+
+from dask_gmm.data.features.computing import KEPT
 
 Plane = npt.NDArray[np.float64]
 #: Of a Gaussian this many standard deviations are summed, as SciPy does by default.
@@ -23,6 +26,15 @@ TRUNCATE = 4.0
 def gaussian_radius(sigma: float) -> int:
     """Return how far a Gaussian reaches, in pixels."""
     return int(TRUNCATE * sigma + 0.5)
+
+
+def derivative_gain(sigmas: Sequence[float], order: int) -> float:
+    """Return how large a derivative of independent errors of size 1 is."""
+    smooth = [_norm(s, 0) for s in sigmas]
+    each = [
+        _norm(s, order) * math.prod(smooth[:i] + smooth[i + 1 :]) for i, s in enumerate(sigmas) if s
+    ]
+    return math.hypot(*each)
 
 
 def gaussian(plane: Plane, sigmas: Sequence[float]) -> Plane:
@@ -141,6 +153,10 @@ def _gaussian_kernel(sigma: float, order: int) -> Plane:
     return np.array([w / total * factor(x) for w, x in zip(weights, offsets, strict=True)])
 
 
+def _norm(sigma: float, order: int) -> float:
+    return math.hypot(*_gaussian_kernel(sigma, order)) if sigma else 1.0
+
+
 def _boxes(radii: Sequence[int]) -> list[Plane | None]:
     return [np.ones(2 * radius + 1) if radius else None for radius in radii]
 
@@ -181,12 +197,21 @@ def _weight(
         weight = _correlated(known.astype(np.float64), kernels)
         weight[~known] = 1.0
         return weight
+    keys = tuple(None if kernel is None else kernel.tobytes() for kernel in kernels)
+    return _weight_of_all(tuple(shape), keys)
+
+
+@lru_cache(maxsize=KEPT)
+def _weight_of_all(shape: tuple[int, ...], kernels: tuple[bytes | None, ...]) -> Plane:
+    taps = [None if each is None else np.frombuffer(each) for each in kernels]
     places = [
         _distances(n, 0 if kernel is None else len(kernel) // 2)
-        for n, kernel in zip(shape, kernels, strict=True)
+        for n, kernel in zip(shape, taps, strict=True)
     ]
-    small = _correlated(np.ones([int(each.max()) + 1 for each in places]), kernels)
-    return small[np.ix_(*places)]
+    small = _correlated(np.ones([int(each.max()) + 1 for each in places]), taps)
+    found = small[np.ix_(*places)]
+    found.flags.writeable = False
+    return found
 
 
 def _distances(n: int, radius: int) -> npt.NDArray[np.intp]:
