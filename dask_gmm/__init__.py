@@ -8,9 +8,17 @@ if TYPE_CHECKING:
     from dask_gmm.estimator import GaussianMixture
     from dask_gmm.features import make_features
     from dask_gmm.selecting import Selection, select_components
+    from dask_gmm.smoothing import smooth_posterior
 
 __version__ = "0.1.0"
-__all__ = ["GaussianMixture", "Selection", "__version__", "make_features", "select_components"]
+__all__ = [
+    "GaussianMixture",
+    "Selection",
+    "__version__",
+    "make_features",
+    "select_components",
+    "smooth_posterior",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -27,4 +35,8 @@ def __getattr__(name: str) -> Any:
         from dask_gmm import selecting
 
         return getattr(selecting, name)
+    if name == "smooth_posterior":
+        from dask_gmm.smoothing import smooth_posterior
+
+        return smooth_posterior
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

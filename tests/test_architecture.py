@@ -46,7 +46,8 @@ MAY_IMPORT = {
     "palette": set(),
     "addresses": set(),
     "errors": set(),
-    "": {"estimator", "features", "selecting"},
+    "smoothing": {"mixture"},
+    "": {"estimator", "features", "selecting", "smoothing"},
     "__main__": {"run"},
 }
 
@@ -54,7 +55,7 @@ MAY_IMPORT = {
 THIRD_PARTY = {
     "numpy": None,
     "scipy": ("mixture", "fit", "data.features"),
-    "numba": ("mixture.loops",),
+    "numba": ("mixture.loops", "mixture.exact"),
     "sklearn": ("fit.starts", "estimator", "inputs", "given_start", "selecting"),
     "dask": ("engine", "estimator", "inputs"),
     "distributed": ("engine", "estimator", "inputs"),

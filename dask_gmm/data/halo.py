@@ -59,16 +59,20 @@ class Neighbourhood:
 
     def cell(self) -> Block:
         """Return the rows of the cell alone."""
-        if lengths(self.crop) == self.shape:
+        return self.part(self.crop)
+
+    def part(self, region: Region) -> Block:
+        """Return the rows of a region within the enlarged one."""
+        if lengths(region) == self.shape:
             return self.block
         block = self.block
-        planes = block.values.T.reshape(-1, *self.shape)[(slice(None), *self.crop)]
+        planes = block.values.T.reshape(-1, *self.shape)[(slice(None), *region)]
         values = np.ascontiguousarray(planes).reshape(len(planes), -1).T
         weights, valid, nodata = (
-            each if each is None else self.cropped(each)
+            each if each is None else np.ascontiguousarray(each.reshape(self.shape)[region]).ravel()
             for each in (block.weights, block.valid, block.nodata)
         )
-        return Block(values, weights, valid, nodata)
+        return Block(values, weights, valid, nodata, block.failure)
 
 
 def enlarged(region: Region, halo: Sequence[int], shape: Sequence[int]) -> tuple[Region, Region]:

@@ -81,9 +81,14 @@ class Passes:
         scheduler: Any = None,
         ledger: Ledger | None = None,
         patience: Patience = Patience(),  # noqa: B008
+        halo: Sequence[int] | None = None,
     ) -> Passes:
-        """Read stored data: each leaf is a run of the source's cells."""
-        return cls([StoredLeaf(source, cells) for cells in leaves], scheduler, ledger, patience)
+        """Read stored data: each leaf is a run of the source's cells, with a halo if one is given.
+
+        The halo is a length per leading axis.
+        """
+        read = [StoredLeaf(source, cells, halo) for cells in leaves]
+        return cls(read, scheduler, ledger, patience)
 
     @property
     def n_leaves(self) -> int:
@@ -185,12 +190,14 @@ class Passes:
 class StoredLeaf:
     """A leaf of stored data: its task opens the cells itself."""
 
-    def __init__(self, source: Source, cells: Sequence[int]) -> None:
-        self.source, self.cells = source.part(cells), cells
+    def __init__(
+        self, source: Source, cells: Sequence[int], halo: Sequence[int] | None = None
+    ) -> None:
+        self.source, self.cells, self.halo = source.part(cells), cells, halo
 
     def __call__(self) -> Generator[Cell]:
         """Yield the cells in order."""
-        return read_cells(self.source, self.cells)
+        return read_cells(self.source, self.cells, self.halo)
 
     def __str__(self) -> str:
         return self.source.where(self.cells[0], self.cells[-1])

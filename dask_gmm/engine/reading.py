@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_gmm.data.grid import Block
+from dask_gmm.data.halo import Neighbourhood
 from dask_gmm.data.sources import Source, begin_reading
 from dask_gmm.engine.turns import leaf_turns
 
@@ -26,11 +27,14 @@ class Cell:
         Where it was read; tells the cell's region and row indices.
     block : Block
         What was read, as it was read; no rows once the cell's turn is over.
+    around : Neighbourhood or None
+        The cell with a margin, where one was asked for; None once the cell's turn is over.
     """
 
     number: int
     source: Source
     block: Block
+    around: Neighbourhood | None = None
 
     @property
     def values(self) -> npt.NDArray[Any]:
@@ -62,20 +66,40 @@ class Cell:
         return self.source.grid.row_index(self.number)
 
 
-def read_cells(source: Source, cells: Sequence[int]) -> Generator[Cell]:
+def read_cells(
+    source: Source, cells: Sequence[int], halo: Sequence[int] | None = None
+) -> Generator[Cell]:
     """Yield the cells of ``source`` in order, each in a turn of its leaf.
 
     Close the generator where it is left before its end: it holds a turn.
+
+    Parameters
+    ----------
+    source : Source
+    cells : sequence of int
+    halo : sequence of int, optional
+        Per leading axis: cells come with a margin of so much. Tables have none.
     """
-    read = begin_reading(source)
     with leaf_turns() as turn:
-        for number in cells:
-            cell = Cell(number, source, read(number))
+        for cell in _cells(source, cells, halo):
             with turn:
                 yield cell
             # Whoever is handed the next cell still has this one in a variable: it shall not keep
             # the rows in memory while that is read.
-            cell.block = _NO_ROWS
+            cell.block, cell.around = _NO_ROWS, None
+
+
+def _cells(source: Source, cells: Sequence[int], halo: Sequence[int] | None) -> Iterator[Cell]:
+    if halo is None:
+        read = begin_reading(source)
+        yield from (Cell(number, source, read(number)) for number in cells)
+        return
+    arrays: Any = source  # a table has no neighbours
+    surroundings = arrays.neighbourhoods(halo)
+    for number in cells:
+        around = surroundings(number)
+        yield Cell(number, source, around.cell(), around)
+        del around
 
 
 _NO_ROWS = Block(np.empty((0, 0)))

@@ -12,7 +12,7 @@ over the long axis, ours is (:func:`add_statistics`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeAlias, TypeVar, cast
 
 from numba import njit, types
@@ -51,21 +51,22 @@ def compiled(*relaxed: str) -> Callable[[Loop], Loop]:
 
     All may contract a product and a sum into one rounding. Only sums over rows may be reordered.
     """
+    return lambda loop: compiled_with(loop, {"contract", *relaxed})
 
-    def decorate(loop: Loop) -> Loop:
-        options: dict[str, Any] = {
-            "nogil": True,
-            "error_model": "numpy",
-            "fastmath": {"contract", *relaxed},
-        }
-        made: Any
-        try:
-            made = njit(cache=True, **options)(loop)
-        except RuntimeError:  # no directory can keep it: compiled anew in every process
-            made = njit(**options)(loop)
-        return cast(Loop, made)
 
-    return decorate
+def compiled_with(loop: Loop, freedoms: Collection[str]) -> Loop:
+    """Compile a loop with some freedoms of arithmetic; it is kept on disk where that can be."""
+    options: dict[str, Any] = {
+        "nogil": True,
+        "error_model": "numpy",
+        "fastmath": set(freedoms) or False,
+    }
+    made: Any
+    try:
+        made = njit(cache=True, **options)(loop)
+    except RuntimeError:  # no directory can keep it: compiled anew in every process
+        made = njit(**options)(loop)
+    return cast(Loop, made)
 
 
 def padded(n: int, multiple: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which parts of a :class:`Prediction` to compute, and in which precision."""
+    """Which parts of a :class:`Prediction` to compute, in which precision and layout.
+
+    ``by_class``: probabilities lie in memory class by class, whatever their shape says.
+    """
 
     labels: bool = False
     probabilities: bool = False
     uncertainty: bool = False
     log_density: bool = False
     dtype: type[np.floating] = np.float64
+    by_class: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,8 @@ def predict(
     n, K = len(block.values), kernel.K
     work = kernel.workspace()
     labels = np.empty(n, np.min_scalar_type(K)) if wanted.labels else None
-    probabilities = np.empty((n, K), wanted.dtype) if wanted.probabilities else None
+    order: Literal["C", "F"] = "F" if wanted.by_class else "C"
+    probabilities = np.empty((n, K), wanted.dtype, order) if wanted.probabilities else None
     uncertainty = np.empty(n, wanted.dtype) if wanted.uncertainty else None
     log_density = np.empty(n) if wanted.log_density else None
     valid = np.empty(n, dtype=bool)

@@ -89,7 +89,9 @@ def compression_of(seen: Survey, plan: CompressionPlan, by_look_up: bool) -> dic
     }
 
 
-def look_up(seen: Survey, mixture: Parameters, outputs: Iterable[str]) -> LookUp | None:
+def look_up(
+    seen: Survey, mixture: Parameters, outputs: Iterable[str], *, smoothed: bool = False
+) -> LookUp | None:
     """Return what the mixture says of every distinct row; None where the kernel is to predict.
 
     Parameters
@@ -99,10 +101,13 @@ def look_up(seen: Survey, mixture: Parameters, outputs: Iterable[str]) -> LookUp
         In original units.
     outputs : iterable of str
         By name, those that are written.
+    smoothed : bool
+        Whether a field needs the probabilities.
     """
     if not repeats_enough(seen) or look_up_bytes(len(seen.counts), mixture.K) > LARGEST_TABLE:
         return None
-    return LookUp.of(seen.counts, Kernel.in_own_frame(mixture), wanted_of_rows(outputs))
+    wanted = wanted_of_rows(outputs, smoothed=smoothed)
+    return LookUp.of(seen.counts, Kernel.in_own_frame(mixture), wanted)
 
 
 def profile_of_counts(seen: Survey, mixture: Parameters, views: Views) -> Profile:

@@ -27,6 +27,7 @@ from dask_gmm.run.clock import Clock
 from dask_gmm.run.config import Config
 from dask_gmm.run.directory import CHECKPOINT, RunDirectory, disk_errors
 from dask_gmm.run.forms import check_outputs, check_shapes
+from dask_gmm.run.smoothing import check_neighbours
 from dask_gmm.run.standing import goes_on, stands_by_configuration, stands_by_data
 from dask_gmm.run.unfinished import write_identity
 
@@ -262,6 +263,7 @@ def open_configured(config: Config, given: Given | None = None) -> tuple[Source,
         like=None if given is None else given.likeness,
     )
     check_shapes(config, source)
+    check_neighbours(config, source)
     recipes = config.features
     if given is not None and (kept := given.kept) is not None:
         require_bands(kept, source, given.path)

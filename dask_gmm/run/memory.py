@@ -6,6 +6,7 @@ that it is no more than two and a half times too high where the data, not the pr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -23,7 +24,7 @@ from dask_gmm.mixture.profile import profile_bytes
 from dask_gmm.mixture.second_draw import LARGEST_SHARE
 from dask_gmm.run.forms import Form, forms
 from dask_gmm.run.quicklook import MAP_SIDE, MAX_FEATURES, MAX_SIDE, MOST_MAPS, MOST_PICTURES
-from dask_gmm.run.segment import ROWS
+from dask_gmm.run.smoothing import ROWS
 
 #: A worker process that has imported everything and holds no data, and what its heap keeps.
 PROCESS_BYTES = 400 << 20
@@ -76,6 +77,11 @@ class Load:
         Distinct rows that are counted at most.
     usable : float
         Share of a worker's memory limit that can be used.
+    around_rows : int
+        Of the largest cell with a margin, and of the columns of chunks that are kept for the next;
+        0: cells are read without.
+    field_bytes : int
+        What smoothing one takes beside rows and results.
     """
 
     rows: int
@@ -99,6 +105,8 @@ class Load:
     usable: float = USABLE
     top: int | None = None
     quantised: bool = False
+    around_rows: int = 0
+    field_bytes: int = 0
 
     @property
     def worker_bytes(self) -> int:
@@ -111,6 +119,8 @@ class Load:
         joined = self.joined_bytes and -(-self.joined_bytes * rows // self.rows)
         beside = -(-self.beside_bytes * rows // self.rows)
         n_leaves = max(self.n_leaves, FAN_IN)
+        # The smaller a cell, the more its margin takes in proportion.
+        around = math.ceil(self.around_rows * math.sqrt(rows / self.rows))
         return replace(
             self,
             rows=rows,
@@ -118,6 +128,7 @@ class Load:
             joined_bytes=joined,
             n_leaves=n_leaves,
             beside_bytes=beside,
+            around_rows=around,
         )
 
     @property
@@ -194,7 +205,14 @@ class Load:
             # The leaf that reads has written results before, and its heap may have kept some.
             cells = self._reading + min(results, KEPT)
         work = (1 + self.read_ahead) * workspace_bytes(self.family, K, self.n_features)
-        return cells + results + slices + work + self._look_up + 3 * self._profile
+        field = self._around + self.field_bytes
+        return cells + results + slices + work + self._look_up + 3 * self._profile + field
+
+    @property
+    def _around(self) -> int:
+        """Return what margins take: of the leaf that is worked on, and of the one that reads."""
+        row = self.row_bytes + -(-self.beside_bytes // self.rows)
+        return (1 + self.read_ahead) * self.around_rows * row
 
     @property
     def _profile(self) -> int:

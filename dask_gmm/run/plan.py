@@ -21,6 +21,7 @@ from dask_gmm.mixture.survey import sample_capacity
 from dask_gmm.run.compression import CompressionPlan, plan_compression
 from dask_gmm.run.config import Config
 from dask_gmm.run.memory import PROCESS_BYTES, USABLE, USABLE_ELSEWHERE, Load, fits
+from dask_gmm.run.smoothing import SmoothingPlan
 
 #: How what is read would tell of changed bits, by the kind of source.
 _WITH_CHECKSUMS = {
@@ -47,6 +48,8 @@ class RunPlan:
         What a worker may hold.
     compression : CompressionPlan
         Whether rows are counted.
+    smoothing : str or None
+        What a field does, in words.
     """
 
     manifest: InputManifest
@@ -57,6 +60,7 @@ class RunPlan:
     load: Load
     memory_limit: int | None
     compression: CompressionPlan
+    smoothing: str | None = None
 
     @property
     def fits(self) -> bool:
@@ -78,6 +82,7 @@ class RunPlan:
             "decoded_bytes_per_pass": m.decoded_bytes,
             "sample_rows": self.sample_rows,
             "count_compression": self.compression.sentence(),
+            "smoothing": self.smoothing,
             "worker_bytes": self.load.worker_bytes,
             "worker_memory_limit": self.memory_limit,
             "fits": self.fits,
@@ -147,7 +152,8 @@ def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan
     kind, K = max(kinds, key=lambda each: (each[1], each[0].n_features(D)))
     grid, itemsize = source.grid, source.dtype.itemsize
     leaves = cut_leaves(grid.rows_per_cell * manifest.row_bytes)
-    cluster = config.cluster
+    cluster, smoothing = config.cluster, SmoothingPlan.configured(config)
+    around_rows, field_bytes = (0, 0) if smoothing is None else smoothing.needs(source, K)
     load = Load(
         rows=grid.largest,
         n_rows=grid.n_rows_total,
@@ -169,6 +175,8 @@ def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan
         threads=cluster.tasks_per_worker,
         beside_bytes=source.beside_bytes,
         usable=USABLE if cluster.kind == "local" else USABLE_ELSEWHERE,
+        around_rows=around_rows,
+        field_bytes=field_bytes,
     )
     memory_limit = cluster.memory_per_worker
     compression = plan_compression(
@@ -183,6 +191,7 @@ def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan
         load=replace(load, most_distinct=compression.most_distinct),
         memory_limit=memory_limit,
         compression=compression,
+        smoothing=None if smoothing is None else smoothing.sentence(source),
     )
 
 

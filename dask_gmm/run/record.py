@@ -26,6 +26,7 @@ from dask_gmm.run.numbering import of_alignment
 from dask_gmm.run.outputs import describe_outputs
 from dask_gmm.run.record_inputs import has_failures, of_many_inputs, shown_inputs
 from dask_gmm.run.segmented import Segmented
+from dask_gmm.run.smoothing import of_smoothing
 from dask_gmm.run.standing import INCOMPLETE
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def now() -> str:
 
 def heading(job: Job, segmented: Segmented, clock: Clock) -> dict[str, Any]:
     """Return what manifests begin with: which run this is, and what it was made with."""
-    config, names = job.config, job.source.feature_names
+    config, names, total = job.config, job.source.feature_names, segmented.total
     return {
         "format": "dask-gmm run manifest",
         "format_version": 1,
@@ -101,6 +102,7 @@ def heading(job: Job, segmented: Segmented, clock: Clock) -> dict[str, Any]:
         "configuration_hash": config.hash(),
         "configuration": config.redacted(),
         "feature_names": None if names is None else list(names),
+        "smoothing": of_smoothing(config, job.source, total.changed, total.used),
         "cluster": config.redacted()["cluster"],
         "environment": environment(),
     }

@@ -9,22 +9,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dask_gmm.data.grid import Block
+from dask_gmm.data.halo import lengths, within
 from dask_gmm.data.sinks import Sink
-from dask_gmm.data.sources.several import place_of
+from dask_gmm.data.sources.several import input_of, place_of
 from dask_gmm.engine.reading import Cell
 from dask_gmm.mixture.kernel import Kernel
 from dask_gmm.mixture.lookup import LookUp
 from dask_gmm.mixture.parameters import Parameters
-from dask_gmm.mixture.prediction import Wanted, predict
+from dask_gmm.mixture.prediction import Prediction, Wanted, predict
 from dask_gmm.mixture.profiling import Profiler
 from dask_gmm.mixture.rows import Rows
 from dask_gmm.mixture.views import Views
 from dask_gmm.run.forms import QUANTA, Form
 from dask_gmm.run.quicklook import Look, Piece, QuicklookPlan
 from dask_gmm.run.segmented import Counted, Segmented
+from dask_gmm.run.smoothing import ROWS, Smoothed, SmoothingPlan, smoothed
 
-#: Rows that are predicted together; a multiple of every kernel's micro-block.
-ROWS = 1 << 16
+_PROBABILITIES = Wanted(probabilities=True, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Segmentation:
         Through which the profile of the rows is taken; None: it is not.
     look_up : LookUp or None
         What is said of the distinct rows, of which then nothing is computed again.
+    smoothing : SmoothingPlan or None
+        What is done to probabilities before anything is written; cells come with its halo then.
     """
 
     parameters: Parameters
@@ -53,6 +57,7 @@ class Segmentation:
     looks: Mapping[int, Look]
     views: Views | None = None
     look_up: LookUp | None = None
+    smoothing: SmoothingPlan | None = None
 
 
 def segment(blocks: Iterable[Cell], job: Segmentation) -> Segmented:
@@ -76,92 +81,164 @@ def _segmented(
     n, look = len(cell.values), job.looks.get(number)
     shown = () if look is None else ("labels", "uncertainty")
     whole = {name: _room(job.forms[name], n) for name in {*job.sinks, *shown}}
-    counted = Counted(np.zeros(kernel.K + 1, dtype=np.int64), nodata=cell.n_nodata)
-    total = Segmented({number: counted})
-    for start in range(0, n, ROWS):
-        here = slice(start, start + ROWS)
-        rows = Rows(
-            cell.values[here],
-            None if cell.weights is None else cell.weights[here],
-            None if cell.valid is None else cell.valid[here],
-        )
-        found, results = _predicted(rows, number, kernel, job, profiler)
-        total = total + found
-        for name, values in whole.items():
-            values[here] = results[name]
+    said_of = _Said(kernel, job, profiler, cell.n_nodata)
+    maps = None if look is None else look.maps
+    if cell.around is None:
+        for start in range(0, n, ROWS):
+            here = slice(start, start + ROWS)
+            results = said_of.rows(_rows(cell, here))
+            for name, values in whole.items():
+                values[here] = results[name]
+        pieces = _map_pieces(cell, maps, whole.get("labels"), kernel)
+    else:
+        pieces = _smoothed(cell, whole, said_of, maps)
     written = {name: sink.write(cell.number, whole[name]) for name, sink in job.sinks.items()}
-    total = replace(total, checksums=((cell.number, written),))
+    total = Segmented({number: said_of.counted}, ((cell.number, written),))
     if look is None:
         return total
     piece = look.picture.piece(cell.region, cell.values, whole["labels"], whole["uncertainty"])
-    chances = _map_piece(cell, look.maps, whole["labels"], kernel)
     return replace(
         total,
         pieces=() if piece is None else (replace(piece, input=number),),
-        maps=() if chances is None else (replace(chances, input=number),),
+        maps=tuple(replace(each, input=number) for each in pieces),
     )
 
 
-def _map_piece(
-    cell: Cell, plan: QuicklookPlan | None, labels: npt.NDArray[Any], kernel: Kernel
-) -> Piece | None:
+def _smoothed(
+    cell: Cell, whole: dict[str, npt.NDArray[Any]], said_of: _Said, maps: QuicklookPlan | None
+) -> tuple[Piece, ...]:
+    """Fill results with what the field says of a cell; return its part of the maps."""
+    assert cell.around is not None
+    assert said_of.job.smoothing is not None
+    pieces, K, region = list[Piece](), said_of.kernel.K, cell.region
+    field = said_of.job.smoothing.field_of(input_of(cell.source, cell.number))
+    shaped = {
+        name: values.reshape(*lengths(region), *values.shape[1:]) for name, values in whole.items()
+    }
+    for box in smoothed(cell.around, region, field, K, said_of.mixture):
+        results = said_of.field(box)
+        for name, values in shaped.items():
+            there = values[within(box.region, region)]
+            there[...] = results[name].reshape(there.shape)
+        places = None if maps is None else maps.places(box.region)
+        if maps is not None and places is not None:
+            shown = _as_bytes(box.probabilities[places][:, list(maps.features)])
+            pieces.append(maps.piece_of(box.region, shown, results["labels"][places]))
+    return tuple(pieces)
+
+
+class _Said:
+    """What is said of the rows of one cell, in the outputs' forms; and what is counted of them."""
+
+    def __init__(
+        self, kernel: Kernel, job: Segmentation, profiler: Profiler | None, n_nodata: int
+    ) -> None:
+        self.kernel, self.job, self._profiler = kernel, job, profiler
+        self.counted = Counted(np.zeros(kernel.K + 1, dtype=np.int64), nodata=n_nodata)
+        self._wanted = wanted_of_rows(job.sinks, smoothed=job.smoothing is not None)
+
+    def rows(self, rows: Rows) -> dict[str, npt.NDArray[Any]]:
+        """Return what the mixture says of rows."""
+        said = self._predict(rows, self._wanted, self._profiler)
+        names = ("labels", "probabilities", "uncertainty", "log_density")
+        given = {name: values for name in names if (values := getattr(said, name)) is not None}
+        given["labels"] = given["labels"] + given["labels"].dtype.type(1)
+        return self._formed(given, said.valid)
+
+    def mixture(self, block: Block, inside: bool) -> Prediction:
+        """Return what the mixture says of rows, for the field; those inside are counted."""
+        rows = Rows(block.values, block.weights, block.valid)
+        if inside:
+            return self._predict(rows, self._wanted, self._profiler)
+        return self._ask(rows, replace(_PROBABILITIES, by_class=True), None)
+
+    def field(self, box: Smoothed) -> dict[str, npt.NDArray[Any]]:
+        """Return what the field says."""
+        names = ("labels", "probabilities", "uncertainty", "log_density")
+        changed = int(((box.labels != box.before) & box.valid).sum())
+        self.counted += Counted(np.zeros_like(self.counted.class_rows), changed=changed)
+        return self._formed({name: getattr(box, name) for name in names}, box.valid)
+
+    def _ask(self, rows: Rows, wanted: Wanted, profiler: Profiler | None) -> Prediction:
+        if self.job.look_up is None:
+            return predict(self.kernel, rows, wanted, profiler)
+        return self.job.look_up.predict(self.kernel, rows, wanted)
+
+    def _predict(self, rows: Rows, wanted: Wanted, profiler: Profiler | None) -> Prediction:
+        """Return what the mixture says of rows, and count them."""
+        said = self._ask(rows, wanted, profiler)
+        assert said.uncertainty is not None
+        assert said.log_density is not None
+        valid, K = said.valid, self.kernel.K
+        w = valid.astype(np.float64) if rows.weights is None else np.where(valid, rows.weights, 0.0)
+        entropy = np.where(valid, said.uncertainty, 0.0) @ w * np.log(max(K, 2))
+        self.counted += Counted(
+            np.zeros_like(self.counted.class_rows),
+            invalid=_n_invalid(rows, valid),
+            log_likelihood=float(np.where(valid, said.log_density, 0.0) @ w),
+            entropy=float(entropy),
+            weight=float(w.sum()),
+        )
+        return said
+
+    def _formed(
+        self, given: dict[str, npt.NDArray[Any]], valid: npt.NDArray[np.bool_]
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Bring what is said of rows, labels from 1, into the outputs' forms; count the labels."""
+        forms, labels = self.job.forms, given["labels"]
+        if "top_labels" in self.job.sinks:
+            m = forms["top_labels"].trailing[0]
+            given |= _most_probable(labels, given["probabilities"], m)
+        if "probabilities" in self.job.sinks and forms["probabilities"].scale is not None:
+            given["probabilities"] = _as_bytes(given["probabilities"])
+        if not valid.all():
+            for name, values in given.items():
+                values[~valid] = forms[name].masked
+        class_rows = np.bincount(labels, minlength=self.kernel.K + 1)
+        self.counted += Counted(class_rows)
+        return given
+
+
+def _rows(cell: Cell, here: slice) -> Rows:
+    return Rows(
+        cell.values[here],
+        None if cell.weights is None else cell.weights[here],
+        None if cell.valid is None else cell.valid[here],
+    )
+
+
+def _map_pieces(
+    cell: Cell, plan: QuicklookPlan | None, labels: npt.NDArray[Any] | None, kernel: Kernel
+) -> tuple[Piece, ...]:
     """Return one cell's part of the maps of probabilities, as bytes: those few are predicted."""
     places = None if plan is None else plan.places(cell.region)
-    if plan is None or places is None:
-        return None
-    said = predict(kernel, Rows(cell.values[places]), Wanted(probabilities=True, dtype=np.float32))
+    if plan is None or places is None or labels is None:
+        return ()
+    said = predict(kernel, Rows(cell.values[places]), _PROBABILITIES)
     assert said.probabilities is not None
-    shown = said.probabilities[:, list(plan.features)]
-    return plan.piece_of(cell.region, _as_bytes(shown), labels[places])
+    said = predict(kernel, Rows(cell.values[places]), _PROBABILITIES)
+    assert said.probabilities is not None
+    shown = _as_bytes(said.probabilities[:, list(plan.features)])
+    return (plan.piece_of(cell.region, shown, labels[places]),)
 
 
 def _room(form: Form, n: int) -> npt.NDArray[Any]:
     return np.empty((n, *form.trailing), form.dtype)
 
 
-def wanted_of_rows(outputs: Iterable[str]) -> Wanted:
-    """Return what is to be said of every row: probabilities only where they are an output."""
+def wanted_of_rows(outputs: Iterable[str], *, smoothed: bool = False) -> Wanted:
+    """Return what is to be said of every row: probabilities only where they are needed.
+
+    They are an output, or what a field begins with.
+    """
     return Wanted(
         labels=True,
-        probabilities="probabilities" in outputs,
+        probabilities=smoothed or "probabilities" in outputs,
         uncertainty=True,
         log_density=True,
         dtype=np.float32,
+        by_class=smoothed,
     )
-
-
-def _predicted(
-    rows: Rows, number: int, kernel: Kernel, job: Segmentation, profiler: Profiler | None
-) -> tuple[Segmented, dict[str, npt.NDArray[Any]]]:
-    """Return what is counted of some rows, and what is said of each in the outputs' forms."""
-    wanted = wanted_of_rows(job.sinks)
-    if job.look_up is None:
-        said = predict(kernel, rows, wanted, profiler)
-    else:
-        said = job.look_up.predict(kernel, rows, wanted)
-    valid = said.valid
-    names = ("labels", "probabilities", "uncertainty", "log_density")
-    given = {name: values for name in names if (values := getattr(said, name)) is not None}
-    given["labels"] = labels = given["labels"] + given["labels"].dtype.type(1)
-    w = valid.astype(np.float64) if rows.weights is None else np.where(valid, rows.weights, 0.0)
-    entropy = np.where(valid, given["uncertainty"], 0.0) @ w * np.log(max(kernel.K, 2))
-    log_likelihood = np.where(valid, given["log_density"], 0.0) @ w
-    if "top_labels" in job.sinks:
-        m = job.forms["top_labels"].trailing[0]
-        given |= _most_probable(labels, given["probabilities"], m)
-    if "probabilities" in given and job.forms["probabilities"].scale is not None:
-        given["probabilities"] = _as_bytes(given["probabilities"])
-    if not valid.all():
-        for name, values in given.items():
-            values[~valid] = job.forms[name].masked
-    counted = Counted(
-        np.bincount(labels, minlength=kernel.K + 1),
-        invalid=_n_invalid(rows, valid),
-        log_likelihood=float(log_likelihood),
-        entropy=float(entropy),
-        weight=float(w.sum()),
-    )
-    return Segmented({number: counted}), given
 
 
 def _most_probable(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,8 @@ class Counted:
         Sum of weight times the entropy of the responsibilities, in nats.
     weight : float
         Sum of the weights of the rows that take part.
+    changed : int
+        Rows whose label the field has changed.
     """
 
     class_rows: npt.NDArray[np.int64]
@@ -36,10 +38,16 @@ class Counted:
     log_likelihood: float = 0.0
     entropy: float = 0.0
     weight: float = 0.0
+    changed: int = 0
 
     def __add__(self, other: Counted) -> Counted:
-        names = ("class_rows", "nodata", "invalid", "log_likelihood", "entropy", "weight")
+        names = (each.name for each in fields(Counted))
         return Counted(*(getattr(self, name) + getattr(other, name) for name in names))
+
+    @property
+    def used(self) -> int:
+        """Rows that take part."""
+        return int(self.class_rows[1:].sum())
 
     def to_json(self) -> dict[str, int]:
         """Return the counts as the manifest has them."""
@@ -49,7 +57,7 @@ class Counted:
             "masked": masked,
             "nodata": self.nodata,
             "invalid": self.invalid,
-            "used": total - masked,
+            "used": self.used,
         }
 
 

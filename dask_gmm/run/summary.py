@@ -54,6 +54,12 @@ def print_summary(outcome: Outcome, console: Console) -> None:
         lines.insert(
             2, f"EM ran on {counted['distinct_rows']:,} distinct rows, each with its count"
         )
+    if field := manifest.get("smoothing"):
+        share = "" if field["share"] is None else f" ({field['share']:.2%})"
+        lines.append(
+            f"{field['iterations']} iterations among {field['neighbourhood']} neighbours, strength "
+            f"{field['strength']:g}: the class of {field['changed']:,} pixels{share} has changed"
+        )
     for line in lines:
         _print_line(console, line)
     _print_classes(manifest, console)

@@ -208,7 +208,7 @@ def go_through_stages(
             workers,
             mixture,
             None if repeats else views,
-            lambda sinks: look_up(seen, mixture, sinks),
+            lambda sinks: look_up(seen, mixture, sinks, smoothed=config.smoothing is not None),
         )
     if repeats:
         written = written.profiled(profile_of_counts(seen, mixture, views))

@@ -33,6 +33,7 @@ from dask_gmm.run.outputs import (
 from dask_gmm.run.quicklook import Look, Quicklook
 from dask_gmm.run.segment import Segmentation
 from dask_gmm.run.segmented import Segmented
+from dask_gmm.run.smoothing import SmoothingPlan
 from dask_gmm.run.stages import segment_stage
 
 log = logging.getLogger(__name__)
@@ -95,14 +96,16 @@ def segment_and_write(
     source = job.source
     if isinstance(source, SeveralSource):
         source = replace(source, tolerant=True)
-    passes = Passes.over_source(source, job.plan.leaves, workers.scheduler, checkpoint)
+    smoothing = SmoothingPlan.configured(job.config)
+    halo = None if smoothing is None else smoothing.halo(source)
+    passes = Passes.over_source(source, job.plan.leaves, workers.scheduler, checkpoint, halo=halo)
     members = members_of(source)
     looks = Look.at([each.grid.shape for each in members], source.n_features, mixture.K)
     with disk_errors(folder):
         sinks = _outputs(job, folder, checkpoint, mixture.K)
         table = table_for(sinks)
         form = forms_of(job.config, mixture.K)
-        plan = Segmentation(mixture, sinks, form, looks, views, table)
+        plan = Segmentation(mixture, sinks, form, looks, views, table, smoothing)
         segmented = segment_stage(passes, plan)
         if segmented.failures:
             segmented = _without_failed(job, segmented)

@@ -46,11 +46,14 @@ CASES = {
         {"sum": "band0 + band1 + band2"},
     ),
     "two threads": ((2000, 1000, 6), (1000, 500, 6), "f4", 4, "full", ALL, 2),
+    "a field": ((2400, 2000, 3), (1200, 1000, 3), "u1", 6, "full", ALL, 1),
+    "a field over one chunk": ((3000, 3000, 2), (3000, 3000, 2), "f4", 3, "full", ALL[:1], 1),
 }
+FIELD = {"spatial": {"strength": 1, "neighbourhood": 8, "iterations": 10}}
 
 
 #: The others are enough for every run of the tests.
-LONG = ("a large sample", "two threads")
+LONG = ("a large sample", "two threads", "a field over one chunk")
 
 
 @pytest.mark.slow
@@ -61,7 +64,7 @@ LONG = ("a large sample", "two threads")
         for name, case in CASES.items()
     ],
 )
-def test_a_worker_holds_no_more_than_was_said(project, dask_gmm, peaks, case):
+def test_a_worker_holds_no_more_than_was_said(project, dask_gmm, peaks, case, request):
     shape, chunks, dtype, K, family, written, threads, *features = case
     values = np.random.default_rng(0).random(shape, dtype="f4") * 200
     project.array(values.astype(dtype), chunks)
@@ -78,6 +81,7 @@ def test_a_worker_holds_no_more_than_was_said(project, dask_gmm, peaks, case):
         outputs={name: {"path": f"{name}.zarr"} if name in written else None for name in ALL},
         cluster={"kind": "local", "n_workers": 1, "threads_per_worker": threads},
         features=features or None,
+        smoothing=FIELD if "a field" in request.node.callspec.id else None,
     )
     said = plan_configured(load_config(config)).plan.load.worker_bytes
     code, _, err = dask_gmm("run", config, "--set=cluster.memory_limit=null")

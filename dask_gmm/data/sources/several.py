@@ -338,6 +338,13 @@ def manifests_of(manifest: InputManifest) -> tuple[InputManifest, ...]:
     return manifest.members if isinstance(manifest, SeveralManifest) else (manifest,)
 
 
+def input_of(source: Source, cell: int) -> Source:
+    """Return the input that holds a cell."""
+    if not isinstance(source, SeveralSource):
+        return source
+    return source._member(source.grid.place(cell)[0])
+
+
 def place_of(grid: Cells, cell: int) -> tuple[int, int]:
     """Return the number of a cell's input, and of the cell in it."""
     return grid.place(cell) if isinstance(grid, SeveralCells) else (0, cell)

@@ -37,6 +37,7 @@ from dask_gmm.run.config.sections import (
     Outputs,
     Section,
     Select,
+    Smoothing,
     Source,
     beside,
 )
@@ -89,8 +90,8 @@ class Config(Section):
     """How the passes over the data are spent."""
     select: Select = Select()
     """How one of several candidates is chosen."""
-    smoothing: None = None
-    """Spatial smoothing of the probabilities."""
+    smoothing: Smoothing | None = None
+    """What is done to the probabilities before anything is written."""
     classes: Classes = Classes()
     """How the classes are numbered."""
     outputs: Outputs = Outputs()

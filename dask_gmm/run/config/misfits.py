@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dask_gmm.run.config.problems import Judge, Problem
-from dask_gmm.run.config.sections import apart_from
+from dask_gmm.run.config.sections import Spatial, apart_from
 
 if TYPE_CHECKING:
     from dask_gmm.run.config import Config
@@ -70,7 +70,22 @@ def misfits(config: Config, judge: Judge) -> Iterator[Problem]:
         yield judge.refused(
             ("outputs", "keep"), "[] unless source.kind is parquet and there is an output"
         )
+    if config.smoothing is not None:
+        yield from _smoothing(config.smoothing.spatial, kind, judge)
     yield from _outputs(config, judge)
+
+
+def _smoothing(spatial: Spatial, kind: str, judge: Judge) -> Iterator[Problem]:
+    """Yield a field over what has no neighbours, and steps along other axes than it has."""
+    if kind == "parquet":
+        yield judge.refused(
+            ("smoothing",), "null, as source.kind is parquet (a table's rows have no neighbours)"
+        )
+    n = 2 if spatial.neighbourhood in (4, 8) else 3
+    if spatial.spacing != "auto" and len(spatial.spacing) != n:
+        words = f"auto or a list of {n} numbers above 0, as neighbourhood is"
+        path = ("smoothing", "spatial", "spacing")
+        yield judge.refused(path, f"{words} {spatial.neighbourhood}")
 
 
 def _outputs(config: Config, judge: Judge) -> Iterator[Problem]:

@@ -36,7 +36,6 @@ def _a_mapping(value: Any) -> bool:
 
 NOT_YET = (
     NotYet("model.init", "one of kmeans, k-means++, random, random_from_data", _a_mapping),
-    NotYet("smoothing", "null", _given),
 )
 
 

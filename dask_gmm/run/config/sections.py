@@ -28,6 +28,9 @@ Kind: TypeAlias = Literal[
 ]
 
 
+Positive: TypeAlias = Annotated[float, Field(gt=0)]
+
+
 class Section(BaseModel):
     """A frozen mapping of known keys, whose values are never coerced ('6' is not 6, true not 1)."""
 
@@ -134,6 +137,28 @@ class Select(Section):
 
     criterion: Literal["bic", "aic", "icl", "heldout"] = "bic"
     """What is compared, where the model's keys name several candidates."""
+
+
+class Spatial(Section):
+    """A field that makes the classes of neighbouring pixels agree."""
+
+    strength: Annotated[float, Field(ge=0, le=100, examples=[1.0])]
+    """How much more likely, as a logarithm, a class becomes by one neighbour that surely has it."""
+    neighbourhood: Literal[4, 8, 6, 26] = Field(examples=[4])
+    """4 or 8 in planes (the last two axes), 6 or 26 in volumes (the last three)."""
+    iterations: Annotated[int, Field(ge=1, le=1000)] = 10
+    """How often all pixels are updated; none hears of others that are further away in pixels."""
+    spacing: (
+        Literal["auto"] | Annotated[tuple[Positive, ...], Strict(False), Field(min_length=2)]
+    ) = "auto"
+    """Steps between pixels along these axes; auto: what the input knows of itself, or equal."""
+
+
+class Smoothing(Section):
+    """What is done to the probabilities before anything is written."""
+
+    spatial: Spatial
+    """A field that makes the classes of neighbouring pixels agree."""
 
 
 class ByBand(Section):

@@ -195,7 +195,6 @@ def test_all_problems_are_told_at_once_in_the_order_of_lines(path):
     ("override", "key"),
     [
         ("model.init={from: other}", "model.init"),
-        ("smoothing={strength: 1}", "smoothing"),
     ],
 )
 def test_what_is_not_built_yet_is_refused_not_ignored(path, override, key):
