@@ -19,7 +19,7 @@ RUN = "$(BIN)/python" -m
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long test-packaging test-memory test-slurm chaos lint format bench bench-pass-cost bench-chunks bench-scaling \
-  bench-selection bench-rare bench-out-of-core bench-spark docs pictures clean
+  bench-selection bench-rare bench-context bench-out-of-core bench-spark docs pictures clean
 .SUFFIXES:
 .NOTPARALLEL: # one pip at a time in an environment
 
@@ -81,6 +81,9 @@ bench-selection: $(VENV)/.stamp-test ## 60 candidates together and one by one, 2
 
 bench-rare: $(VENV)/.stamp-test ## a class of a ten-thousandth of 20 million rows, 20 seeds; 10 minutes
 	@$(RUN) benchmarks.bench_rare --rows 20e6 --require 0.95 $(ARGS)
+
+bench-context: $(VENV)/.stamp-test $(VENV)/.stamp-demo ## a field over 58 million pixels, and its sweeps; 4 minutes
+	@$(RUN) benchmarks.bench_context --require-seconds 180 $(ARGS)
 
 bench-spark: $(VENV)/.stamp-bench ## against Spark ML (needs Java 17); 9 minutes
 	@$(RUN) benchmarks.bench_spark --require 50@3,8 --require 50@6,16 --require 30@16,16 \

@@ -73,7 +73,11 @@ def bring(folder: Path, quick: bool) -> Path:
 def end_to_end(array: Path, folder: Path, quick: bool) -> dict[str, Any]:
     """Run the configuration with a field and without, each once."""
     spatial = f"{{strength: {STRENGTH}, neighbourhood: 8, iterations: {ITERATIONS}}}"
-    toy = ("fit.sample_rows=2000", "model.n_components=3") if quick else ()
+    toy = (
+        "fit.sample_rows=2000",
+        "model.n_components=3",
+        "cluster={kind: threads, n_workers: 1}",
+    )
     found = {}
     for name, smoothing in (("without", "null"), ("with", f"{{spatial: {spatial}}}")):
         settings = (
@@ -81,7 +85,7 @@ def end_to_end(array: Path, folder: Path, quick: bool) -> dict[str, Any]:
             f"run_dir={folder / name}",
             f"smoothing={smoothing}",
             "if_exists=overwrite",
-            *toy,
+            *(toy if quick else ()),
         )
         config = load_config(CONFIG, overrides=settings)
         said = plan_configured(config).plan.load.worker_bytes

@@ -13,6 +13,7 @@ from scipy.stats import multivariate_normal
 from benchmarks import (
     bench_chunks,
     bench_compression,
+    bench_context,
     bench_em_step,
     bench_kernels,
     bench_out_of_core,
@@ -151,6 +152,17 @@ def test_a_pass_is_measured_beside_its_parts(tmp_path):
         # Eight chunks on two workers, one at a time: none can be faster than its delay.
         assert each["slow"]["read"] >= 4 * each["delay_ms"] / 1e3
         assert each["slow"]["whole"] >= 2 * each["delay_ms"] / 1e3
+
+
+def test_a_field_is_measured_end_to_end_and_by_the_sweep(tmp_path):
+    result = toy_result(bench_context, "context", tmp_path, "--turns", "1")
+    assert result["runs"]["without"]["share"] is None
+    assert result["runs"]["with"]["share"] > 0.02
+    for each in result["sweeps"]:
+        assert min(each["ns"].values()) > 0
+        wrong = each["wrong"]
+        assert wrong["ours"] < wrong["mixture"] / 2
+        assert wrong["ours"] == pytest.approx(wrong["scipy"], abs=1e-3)
 
 
 def test_chunks_are_counted_apart_from_what_zarr_takes(tmp_path):
