@@ -44,9 +44,9 @@ class PriorMaps:
         if found not in ([(*shape, K)], [shape] * K):
             shown = " and ".join(dict.fromkeys(map(str, found)))
             raise ConfigurationError(
-                f"{_KEY}: found {len(found)} array{'s' if len(found) > 1 else ''} of shape {shown}; "
-                f"allowed is one of shape {(*shape, K)}, the classes along its last axis, or {K} of "
-                f"shape {shape}, as there are {K} classes"
+                f"{_KEY}: found {len(found)} array{'s' if len(found) > 1 else ''} of shape "
+                f"{shown}; allowed is one of shape {(*shape, K)}, the classes along its last axis, "
+                f"or {K} of shape {shape}, as there are {K} classes"
             )
         return cls(tuple(arrays))
 

@@ -27,7 +27,6 @@ from dask_gmm.run.clock import Clock
 from dask_gmm.run.config import Config
 from dask_gmm.run.directory import CHECKPOINT, RunDirectory, disk_errors
 from dask_gmm.run.forms import check_outputs, check_shapes
-from dask_gmm.run.smoothing import check_neighbours
 from dask_gmm.run.standing import goes_on, stands_by_configuration, stands_by_data
 from dask_gmm.run.unfinished import write_identity
 
@@ -202,7 +201,8 @@ def run_configured(
     DaskGmmError
         With the exit code that the command line ends with.
     """
-    clock, config = Clock(), config if given is not None else with_models(config)
+    clock = Clock()
+    config = _with_prior(config) if given is not None else with_models(config)
     directory = RunDirectory(config.paths(clock.started.astimezone()).run_dir)
     finished = directory.manifest()
     stands = finished is not None and stands_by_configuration(finished, config, directory)
@@ -230,12 +230,24 @@ def run_id(config: Config, manifest: InputManifest) -> str:
 
 def with_models(config: Config) -> Config:
     """Return a configuration that knows the content of the models that it names."""
+    config = _with_prior(config)
     reference = config.classes.reference
     if reference is None:
         return config
     from dask_gmm.run.numbering import located_model, model_checksum
 
     return config.knowing({"align_to": model_checksum(located_model(config, reference))})
+
+
+def _with_prior(config: Config) -> Config:
+    """Return a configuration that knows the content of the prior maps that it names."""
+    if config.smoothing is None or config.smoothing.spatial.prior is None:
+        return config
+    from dask_gmm.data.priors import PriorMaps
+    from dask_gmm.run.smoothing import opened_prior
+
+    maps = opened_prior(config)
+    return config.knowing({"prior": PriorMaps(maps).fingerprint})
 
 
 def open_configured(config: Config, given: Given | None = None) -> tuple[Source, InputManifest]:
@@ -263,7 +275,10 @@ def open_configured(config: Config, given: Given | None = None) -> tuple[Source,
         like=None if given is None else given.likeness,
     )
     check_shapes(config, source)
-    check_neighbours(config, source)
+    if config.smoothing is not None:
+        from dask_gmm.run.smoothing import check_neighbours
+
+        check_neighbours(config, source)
     recipes = config.features
     if given is not None and (kept := given.kept) is not None:
         require_bands(kept, source, given.path)

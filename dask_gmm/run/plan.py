@@ -152,7 +152,7 @@ def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan
     kind, K = max(kinds, key=lambda each: (each[1], each[0].n_features(D)))
     grid, itemsize = source.grid, source.dtype.itemsize
     leaves = cut_leaves(grid.rows_per_cell * manifest.row_bytes)
-    cluster, smoothing = config.cluster, SmoothingPlan.configured(config)
+    cluster, smoothing = config.cluster, SmoothingPlan.configured(config, source)
     around_rows, field_bytes = (0, 0) if smoothing is None else smoothing.needs(source, K)
     load = Load(
         rows=grid.largest,

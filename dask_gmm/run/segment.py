@@ -115,7 +115,8 @@ def _smoothed(
     shaped = {
         name: values.reshape(*lengths(region), *values.shape[1:]) for name, values in whole.items()
     }
-    for box in smoothed(cell.around, region, field, K, said_of.mixture):
+    prior = said_of.job.smoothing.raised(said_of.job.parameters.weights)
+    for box in smoothed(cell.around, region, field, K, said_of.mixture, prior):
         results = said_of.field(box)
         for name, values in shaped.items():
             there = values[within(box.region, region)]

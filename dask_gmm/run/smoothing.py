@@ -18,9 +18,13 @@ import numpy.typing as npt
 
 from dask_gmm.data.grid import Block, Grid
 from dask_gmm.data.halo import Neighbourhood, Region, enlarged, leading_axis, lengths, within
-from dask_gmm.data.sources import Source
-from dask_gmm.data.sources.several import members_of
+from dask_gmm.data.priors import PriorMaps
+from dask_gmm.data.sources import Source, SourceOptions
+from dask_gmm.data.sources.openers import open_beside
+from dask_gmm.data.sources.several import SeveralSource, members_of
+from dask_gmm.data.stored import StoredArray
 from dask_gmm.errors import ConfigurationError
+from dask_gmm.mixture.arrays import Array
 from dask_gmm.mixture.field import (
     LEAST,
     NEIGHBOURHOODS,
@@ -51,21 +55,31 @@ class SmoothingPlan:
         As configured.
     spacing : tuple of float or None
         Steps between pixels; None: as every input knows its own.
+    prior : PriorMaps or None
+        How probable the classes are, place by place.
     """
 
     strength: float
     neighbourhood: int
     iterations: int
     spacing: tuple[float, ...] | None = None
+    prior: PriorMaps | None = None
 
     @classmethod
-    def configured(cls, config: Config) -> SmoothingPlan | None:
-        """Return what a configuration asks for; None where nothing is smoothed."""
+    def configured(cls, config: Config, source: Source) -> SmoothingPlan | None:
+        """Return what a configuration asks for, over its source; None where nothing is smoothed.
+
+        Raises
+        ------
+        ConfigurationError, InputDataError
+            If there are prior maps, and these do not fit the source or cannot be opened.
+        """
         if config.smoothing is None:
             return None
         asked = config.smoothing.spatial
         spacing = None if asked.spacing == "auto" else asked.spacing
-        return cls(asked.strength, asked.neighbourhood, asked.iterations, spacing)
+        prior = _prior(config, source)
+        return cls(asked.strength, asked.neighbourhood, asked.iterations, spacing, prior)
 
     def field_of(self, source: Source) -> Field:
         """Return the field over one input."""
@@ -73,6 +87,25 @@ class SmoothingPlan:
         if spacing is None:
             spacing = spacing_of(source, NEIGHBOURHOODS[self.neighbourhood][0])
         return Field(self.strength, self.neighbourhood, self.iterations, spacing)
+
+    def raised(self, weights: Array) -> Prior:
+        """Return what probabilities are multiplied by for prior maps to stand for the weights.
+
+        Parameters
+        ----------
+        weights : (K,)
+            Of the mixture, which its probabilities hold already.
+        """
+        maps = self.prior
+        if maps is None:
+            return lambda region: None
+        known = np.maximum(weights, np.finfo(np.float32).tiny).astype(np.float32)[:, None]
+
+        def ratios(region: Region) -> npt.NDArray[np.float32]:
+            found = maps.read(region) / known
+            return np.where(np.isnan(found), np.float32(1.0), found)
+
+        return ratios
 
     def halo(self, source: Source) -> tuple[int, ...]:
         """Return the margin that cells are read with; inputs have equally many axes."""
@@ -91,7 +124,8 @@ class SmoothingPlan:
             rows = math.prod(outer)
             kept = rows // outer[axis] * held
             found.append((rows + kept, tile_bytes(grid.chunks, halo, grid.shape, K)))
-        return max(a for a, _ in found), max(b for _, b in found)
+        prior = 0 if self.prior is None else self.prior.beside_bytes + 24 * K * ROWS
+        return max(a for a, _ in found), max(b for _, b in found) + prior
 
     def sentence(self, source: Source) -> str:
         """Say what will be done, for the plan."""
@@ -115,7 +149,7 @@ def of_smoothing(config: Config, source: Source, changed: int, used: int) -> dic
     changed, used : int
         Pixels whose class the field has changed, and all that take part.
     """
-    plan = SmoothingPlan.configured(config)
+    plan = SmoothingPlan.configured(config, source)
     if plan is None:
         return None
     spacing = plan.field_of(members_of(source)[0]).spacing
@@ -124,9 +158,46 @@ def of_smoothing(config: Config, source: Source, changed: int, used: int) -> dic
         "neighbourhood": plan.neighbourhood,
         "iterations": plan.iterations,
         "spacing": list(spacing) or None,
+        "prior": plan.prior and [each.name for each in plan.prior.arrays],
         "changed": changed,
         "share": changed / used if used else None,
     }
+
+
+def _prior(config: Config, source: Source) -> PriorMaps | None:
+    """Open the prior maps that a configuration names."""
+    opened = opened_prior(config)
+    if not opened:
+        return None
+    key, sizes = "smoothing.spatial.prior", {K for _, K in config.model.kinds}
+    if len(sizes) > 1:
+        raise ConfigurationError(
+            f"{key}: maps are of a known number of classes, but model.n_components is a list; "
+            "choose one, or apply the model that was chosen with dask-gmm predict"
+        )
+    if isinstance(source, SeveralSource):
+        raise ConfigurationError(
+            f"{key}: maps lie over one image, but source.path names many; give each a run of its "
+            "own (dask-gmm predict applies one model to them)"
+        )
+    return PriorMaps.over(opened, source.grid.shape, sizes.pop())
+
+
+def opened_prior(config: Config) -> tuple[StoredArray, ...]:
+    """Open the arrays of the prior maps that a configuration names: none, one, or several."""
+    named = None if config.smoothing is None else config.smoothing.spatial.prior
+    if named is None:
+        return ()
+    where = config.source
+    options = SourceOptions(
+        where.kind,
+        where.path,
+        missing_chunks=where.missing_chunks,
+        storage_options=where.storage_options,
+        directory=config.directory,
+    )
+    paths = (named,) if isinstance(named, str) else named
+    return tuple(open_beside(path, options) for path in paths)
 
 
 def spacing_of(source: Source, n: int) -> tuple[float, ...]:
@@ -148,9 +219,10 @@ def check_neighbours(config: Config, source: Source) -> None:
     ------
     ConfigurationError
     """
-    plan = SmoothingPlan.configured(config)
-    if plan is None:
+    if config.smoothing is None:
         return
+    plan = SmoothingPlan.configured(config, source)
+    assert plan is not None
     key, n = "smoothing.spatial.neighbourhood", NEIGHBOURHOODS[plan.neighbourhood][0]
     shapes = {len(member.grid.shape): member.grid.shape for member in members_of(source)}
     for shape in shapes.values():
@@ -246,6 +318,8 @@ def shell(inner: Region, outer: Region) -> Iterator[Region]:
 
 #: From rows, and whether they are inside, to what the mixture says of them.
 Predict = Callable[[Block, bool], Prediction]
+#: From a region to what the probabilities in it are multiplied by.
+Prior = Callable[[Region], npt.NDArray[np.float32] | None]
 
 
 @dataclass(frozen=True)
@@ -278,7 +352,7 @@ class Smoothed:
 
 
 def smoothed(
-    around: Neighbourhood, cell: Region, field: Field, K: int, predict: Predict
+    around: Neighbourhood, cell: Region, field: Field, K: int, predict: Predict, prior: Prior
 ) -> Iterator[Smoothed]:
     """Yield what the field says of a cell, box by box.
 
@@ -292,6 +366,8 @@ def smoothed(
     K : int
     predict : callable
         What the mixture says of rows; those inside the cell are handed over once.
+    prior : callable
+        Of a region, what probabilities (K, n) are multiplied by; None: nothing.
     """
     halo = field.halo(len(cell))
     bounds = [span.stop for span in around.region]
@@ -305,11 +381,11 @@ def smoothed(
 
         for box in (each for side in shell(tile, outer) for each in layers(side)):
             said = predict(around.part(within(box, around.region)), False)
-            _fill(view[(slice(None), *within(box, outer))], said)
+            _fill(view[(slice(None), *within(box, outer))], said, prior(box))
         inner = list[tuple[Region, Prediction]]()
         for box in layers(tile):
             said = predict(around.part(within(box, around.region)), True)
-            _fill(view[(slice(None), *within(box, outer))], said)
+            _fill(view[(slice(None), *within(box, outer))], said, prior(box))
             inner.append((box, replace(said, probabilities=None, uncertainty=None)))
         q = inside(smooth(planes, field), field)
         del planes, view
@@ -328,10 +404,17 @@ def smoothed(
             )
 
 
-def _fill(view: npt.NDArray[np.float32], said: Prediction) -> None:
+def _fill(
+    view: npt.NDArray[np.float32], said: Prediction, prior: npt.NDArray[np.float32] | None
+) -> None:
     """Write what the mixture says of a box into the planes: zeros where it is masked."""
     assert said.probabilities is not None
     p = np.maximum(said.probabilities.T, LEAST)
+    if prior is not None:
+        # Class after class, so that sums are the same bits wherever a pixel stands.
+        p = np.ascontiguousarray(p) * prior
+        p /= np.maximum(p.sum(axis=0), np.finfo(np.float32).tiny)
+        p = np.maximum(p, LEAST)
     if not said.valid.all():
         p[:, ~said.valid] = 0.0
     view[...] = p.reshape(view.shape)

@@ -96,7 +96,7 @@ def segment_and_write(
     source = job.source
     if isinstance(source, SeveralSource):
         source = replace(source, tolerant=True)
-    smoothing = SmoothingPlan.configured(job.config)
+    smoothing = SmoothingPlan.configured(job.config, job.source)
     halo = None if smoothing is None else smoothing.halo(source)
     passes = Passes.over_source(source, job.plan.leaves, workers.scheduler, checkpoint, halo=halo)
     members = members_of(source)

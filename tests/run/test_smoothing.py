@@ -100,7 +100,7 @@ def test_ten_chunkings_give_the_bits_of_one_chunk(project, dask_gmm, case, seed)
         project.manifest(project.path / run)["smoothing"]["changed"]
         for run in ("runs/toy", "runs/cut")
     )
-    assert together == len(cut) * alone > 0
+    assert together == len(cut) * alone
 
 
 def test_a_fit_in_other_chunks_is_smoothed_to_the_same_labels(project, dask_gmm):
@@ -292,9 +292,10 @@ def test_rows_of_a_table_have_no_neighbours(project, dask_gmm):
 
 def test_the_plan_counts_margins_and_planes(project, dask_gmm):
     project.array(np.zeros((2000, 2100, 3), "u1"), (1000, 700, 3))
-    plain = plan_configured(load_config(project.config())).plan
+    never = {"compress": "never"}
+    plain = plan_configured(load_config(project.config(fit=never))).plan
     field = spatial(iterations=50)
-    plan = plan_configured(load_config(project.config(smoothing=field))).plan
+    plan = plan_configured(load_config(project.config(fit=never, smoothing=field))).plan
     pixels = 1100 * 800
     assert plan.load.around_rows >= pixels
     assert plan.load.field_bytes >= 12 * 3 * pixels
@@ -303,3 +304,87 @@ def test_the_plan_counts_margins_and_planes(project, dask_gmm):
     code, out, _ = dask_gmm("plan", project.config(smoothing=field), "--json")
     assert code == 0
     assert "50 iterations among 8 neighbours, strength 1.2" in json.loads(out)["smoothing"]
+
+
+# --- prior maps ----------------------------------------------------------------------------------
+
+
+def with_prior(project, shape, K=3, seed=4):
+    """Write maps of prior probabilities, in chunks of their own; some say nothing."""
+    rng = np.random.default_rng(seed)
+    maps = rng.random((*shape, K)).astype("f4")
+    maps[:3] = np.nan
+    maps[3:5] = 0
+    project.array(maps, (11, 13, K), path="data/prior.zarr")
+    known = np.isfinite(maps).all(axis=-1, keepdims=True) & maps.any(axis=-1, keepdims=True)
+    total = np.where(known, maps.sum(axis=-1, keepdims=True), 1.0)
+    return np.where(known, maps / total, np.nan)
+
+
+def test_prior_maps_stand_for_the_weights(project, dask_gmm):
+    values = noisy((40, 50))
+    project.array(values, (17, 20, 2))
+    maps = with_prior(project, (40, 50))
+    config = project.config(smoothing=spatial(prior="data/prior.zarr"))
+    code, _, err = dask_gmm("run", config)
+    assert code == 0, err
+    model = GaussianMixture.load(project.run_dir)
+    p = model.predict_proba(values.reshape(-1, 2).astype(float)).reshape(40, 50, 3)
+    raised = p * np.where(np.isnan(maps), 1.0, maps / model.weights_)
+    raised /= raised.sum(axis=-1, keepdims=True)
+    expected = smooth_posterior(raised, strength=1.2, neighbourhood=8, iterations=4)
+    np.testing.assert_allclose(project.output("probabilities"), expected, atol=1e-5)
+    (prior,) = project.manifest()["smoothing"]["prior"]
+    assert prior.endswith("data/prior.zarr")
+
+    # One map for each class, and other chunks of the image: the same bits.
+    for k in range(3):
+        np.save(project.path / f"data/prior-{k}.npy", np.nan_to_num(maps[..., k]).astype("f4"))
+    project.array(np.nan_to_num(maps).astype("f4"), (40, 50, 3), path="data/prior.zarr")
+    single = spatial(prior=[f"data/prior-{k}.npy" for k in range(3)])
+    arguments = ("predict", "runs/toy", "--run-dir")
+    assert dask_gmm(*arguments, "runs/whole", config)[0] == 0
+    project.array(values, (40, 9, 2))
+    config = project.config(smoothing=single)
+    assert dask_gmm(*arguments, "runs/single", config)[0] == 0
+    for name, found in outputs(project, "runs/single").items():
+        np.testing.assert_array_equal(found, outputs(project, "runs/whole")[name])
+
+
+def test_other_maps_make_another_run(project, dask_gmm):
+    project.array(noisy((30, 30)), (30, 30, 2))
+    with_prior(project, (30, 30))
+    config = project.config(smoothing=spatial(prior="data/prior.zarr"))
+    assert dask_gmm("run", config)[0] == 0
+    with_prior(project, (30, 30), seed=5)
+    code, _, err = dask_gmm("run", config)
+    assert code == 2
+    assert "if_exists: overwrite" in err
+
+
+@pytest.mark.parametrize(
+    ("prior", "model", "words"),
+    [
+        ("data/toy.zarr", 3, "allowed is one of shape (30, 31, 3)"),
+        (["data/prior.zarr"] * 3, 3, "found 3 arrays of shape (30, 31, 3)"),
+        ("data/prior.zarr", [2, 3], "model.n_components is a list"),
+        ("data/nowhere.zarr", 3, "nowhere.zarr"),
+    ],
+)
+def test_maps_that_do_not_fit_are_refused(project, dask_gmm, prior, model, words):
+    project.array(noisy((30, 31)), (30, 31, 2))
+    with_prior(project, (30, 31))
+    config = project.config(smoothing=spatial(prior=prior), model={"n_components": model})
+    code, _, err = dask_gmm("plan", config)
+    assert code in (2, 3)
+    assert words in err
+
+
+def test_a_negative_prior_is_named_with_its_place(project, dask_gmm):
+    project.array(noisy((30, 30)), (30, 30, 2))
+    maps = np.ones((30, 30, 3), "f4")
+    maps[7, 8, 1] = -1
+    project.array(maps, (10, 10, 3), path="data/prior.zarr")
+    code, _, err = dask_gmm("run", project.config(smoothing=spatial(prior="data/prior.zarr")))
+    assert code == 3
+    assert "holds the prior probability -1.0 at (7, 8, 1)" in err

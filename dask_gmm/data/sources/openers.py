@@ -186,15 +186,16 @@ def aligned(
     nodata = _nodata(options.nodata, source, attributes)
     mask = weights = None
     if options.mask is not None:
-        mask = open_mask(_open_beside(options.mask.path, options), options.mask.keep, source)
+        mask = open_mask(open_beside(options.mask.path, options), options.mask.keep, source)
     if options.weights is not None:
-        weights = open_weights(_open_beside(options.weights, options), source)
+        weights = open_weights(open_beside(options.weights, options), source)
     if mask is None and weights is None and not nodata:
         return source
     return AlignedSource(source, () if mask is None else (mask,), weights, nodata)
 
 
-def _open_beside(path: str, options: SourceOptions) -> StoredArray:
+def open_beside(path: str, options: SourceOptions) -> StoredArray:
+    """Open what lies beside an input: a mask, weights, a map."""
     place = located(path, options.directory)
     if Path(place).suffix.lower() in PLANES and not is_url(place):
         from dask_gmm.data.sources.image import open_plane

@@ -152,6 +152,9 @@ class Spatial(Section):
         Literal["auto"] | Annotated[tuple[Positive, ...], Strict(False), Field(min_length=2)]
     ) = "auto"
     """Steps between pixels along these axes; auto: what the input knows of itself, or equal."""
+    prior: Text | Texts | None = None
+    """How probable each class is at each place, in the order of the labels: an array of the leading
+    shape with the classes along a last axis, or one for each class."""
 
 
 class Smoothing(Section):
