@@ -34,9 +34,7 @@ def _a_mapping(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-NOT_YET = (
-    NotYet("model.init", "one of kmeans, k-means++, random, random_from_data", _a_mapping),
-)
+NOT_YET = (NotYet("model.init", "one of kmeans, k-means++, random, random_from_data", _a_mapping),)
 
 
 def not_yet_refusals(value: Any) -> Iterator[NotYet]:
