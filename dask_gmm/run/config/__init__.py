@@ -12,8 +12,10 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -271,7 +273,7 @@ def load_config(
     for argument in overrides:
         document = apply_override(document, argument)
     substitution = substitute(document, os.environ)
-    judge = Judge(substitution.document, substitution.templates, config_schema())
+    judge = Judge(substitution.document, substitution.templates, _schema())
     problems = [*substitution.problems, *judge.not_yet()]
     try:
         config = Config.model_validate(substitution.document.value)
@@ -293,8 +295,12 @@ def config_schema() -> dict[str, Any]:
     -------
     dict
     """
-    schema = Config.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **deepcopy(_schema())}
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return Config.model_json_schema()
 
 
 def _misplaced(config: Config, judge: Judge) -> list[Problem]:

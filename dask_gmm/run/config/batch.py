@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, Strict
 
 from dask_gmm.run.config.cluster_parts import GIB, Reached, Started, Tls, Variables
-from dask_gmm.run.config.values import AtLeastOne, ByteSize, Text
+from dask_gmm.run.config.values import AFew, AtLeastOne, ByteSize, Text
 
 Words: TypeAlias = Annotated[tuple[Text, ...], Strict(False)]
 """A list of texts."""
@@ -20,7 +20,7 @@ class Batch(Started, Reached):
 
     memory_limit: ByteSize = 2 * GIB
     """Bytes per worker; a job asks for as much as its workers together."""
-    workers_per_job: AtLeastOne = 1
+    workers_per_job: AFew = 1
     """Workers that one job holds."""
     timeout: AtLeastOne = 3600
     """Seconds to wait for a first worker, and for another one when all have gone."""

@@ -12,7 +12,7 @@ from pydantic_core.core_schema import ValidationInfo
 
 from dask_gmm.run.config.secrets import HIDDEN, without_secrets
 from dask_gmm.run.config.sections import Section
-from dask_gmm.run.config.values import AtLeastOne, ByteSize, Text, refusal
+from dask_gmm.run.config.values import AFew, AtLeastOne, ByteSize, Text, refusal
 
 GIB = 2**30
 
@@ -42,9 +42,9 @@ class Tls(Section):
 class Adapt(Section):
     """As many workers as there is work for."""
 
-    minimum: AtLeastOne = 1
+    minimum: AFew = 1
     """The smallest number of workers."""
-    maximum: AtLeastOne = Field(examples=[8])
+    maximum: AFew = Field(examples=[8])
     """The largest number of workers."""
 
     @field_validator("maximum")
@@ -110,7 +110,7 @@ def _shown(key: str, value: Any) -> Any:
 class Scaled(ClusterSection):
     """A cluster that this run starts, of a number of workers that may change."""
 
-    n_workers: AtLeastOne | None = None
+    n_workers: AFew | None = None
     """How many workers; null: one, or as adapt says."""
     adapt: Adapt | None = None
     """A number of workers that follows the work, instead of n_workers."""
@@ -130,7 +130,7 @@ class Scaled(ClusterSection):
 class Started(Scaled):
     """A cluster that this run starts, of workers whose size it decides."""
 
-    threads_per_worker: AtLeastOne = 1
+    threads_per_worker: AFew = 1
     """Threads of each worker; processes gain more than threads."""
     memory_limit: ByteSize | None = 2 * GIB
     """Bytes per worker."""

@@ -22,7 +22,7 @@ from dask_gmm.run.config.cluster_parts import (
     Tls,
     Variables,
 )
-from dask_gmm.run.config.values import AtLeastOne, ByteSize, Text, refusal
+from dask_gmm.run.config.values import AFew, AtLeastOne, ByteSize, Text, refusal
 
 ClassName: TypeAlias = Annotated[
     str,
@@ -53,7 +53,7 @@ class Local(Started):
 
     kind: Literal["local"] = "local"
     """Where the workers are."""
-    n_workers: Literal["auto"] | AtLeastOne = "auto"  # type: ignore[assignment]
+    n_workers: Literal["auto"] | AFew = "auto"  # type: ignore[assignment]
     """How many workers; auto: one per core, as far as their memory limits allow."""
     memory_limit: ByteSize | None = 2 * GIB
     """Bytes per worker; null: no limit."""
@@ -68,7 +68,7 @@ class Threads(ClusterSection):
 
     kind: Literal["threads"]
     """Where the workers are."""
-    n_workers: Literal["auto"] | AtLeastOne = "auto"
+    n_workers: Literal["auto"] | AFew = "auto"
     """How many threads; auto: one per core."""
 
     def arguments(self, directory: Path) -> dict[str, Any]:

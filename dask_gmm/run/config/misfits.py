@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dask_gmm.run.config.problems import Judge, Problem
 from dask_gmm.run.config.sections import Spatial, apart_from
+from dask_gmm.run.config.values import MOST_AT_ONCE
 
 if TYPE_CHECKING:
     from dask_gmm.run.config import Config
@@ -72,6 +73,7 @@ def misfits(config: Config, judge: Judge) -> Iterator[Problem]:
         )
     if config.smoothing is not None:
         yield from _smoothing(config.smoothing.spatial, kind, judge)
+    yield from _starts(config, judge)
     yield from _outputs(config, judge)
 
 
@@ -86,6 +88,18 @@ def _smoothing(spatial: Spatial, kind: str, judge: Judge) -> Iterator[Problem]:
         words = f"auto or a list of {n} numbers above 0, as neighbourhood is"
         path = ("smoothing", "spatial", "spacing")
         yield judge.refused(path, f"{words} {spatial.neighbourhood}")
+
+
+def _starts(config: Config, judge: Judge) -> Iterator[Problem]:
+    """Yield a number of starts, over all candidates, that nobody could mean."""
+    n_candidates = len(config.model.kinds)
+    if n_candidates * config.model.n_init > MOST_AT_ONCE:
+        words = (
+            f"an integer <= {MOST_AT_ONCE // n_candidates}"
+            if n_candidates <= MOST_AT_ONCE
+            else (f"at most {MOST_AT_ONCE} starts, that is, fewer candidates")
+        )
+        yield judge.refused(("model", "n_init"), f"{words}, as there are {n_candidates} candidates")
 
 
 def _outputs(config: Config, judge: Judge) -> Iterator[Problem]:

@@ -11,7 +11,16 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_serializer
 from pydantic_core.core_schema import ValidationInfo
 
-from dask_gmm.run.config.values import AtLeastOne, OutputPath, Several, Text, Texts, refusal
+from dask_gmm.run.config.values import (
+    AFew,
+    AtLeastOne,
+    NumberOfClasses,
+    OutputPath,
+    Several,
+    Text,
+    Texts,
+    refusal,
+)
 
 #: Readings of the data that no run can do without: the survey, one step of EM, the segmentation.
 FEWEST_PASSES = 3
@@ -89,11 +98,11 @@ class Source(Section):
 class Model(Section):
     """The mixture, and how it is estimated."""
 
-    n_components: AtLeastOne | Several[AtLeastOne] = Field(examples=[6])
+    n_components: NumberOfClasses | Several[NumberOfClasses] = Field(examples=[6])
     """The number of classes, K; of a list `select` chooses one."""
     covariance_type: CovarianceType | Several[CovarianceType] = "full"
     """The family of covariances; of a list `select` chooses one."""
-    n_init: AtLeastOne = 4
+    n_init: AFew = 4
     """The number of starts, of which the best goes on."""
     init: Literal["kmeans", "k-means++", "random", "random_from_data"] = "kmeans"
     """How a start is found."""

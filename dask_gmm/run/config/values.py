@@ -132,6 +132,15 @@ ByteSize: TypeAlias = Annotated[
 
 AtLeastOne: TypeAlias = Annotated[int, Field(ge=1, lt=2**63)]
 
+#: More processes, threads or starts than this are a slip, and one that no machine would bear.
+MOST_AT_ONCE = 10_000
+
+AFew: TypeAlias = Annotated[int, Field(ge=1, le=MOST_AT_ONCE)]
+"""A number of things that are made one by one and exist at the same time."""
+
+NumberOfClasses: TypeAlias = Annotated[int, Field(ge=1, le=100_000)]
+"""Each has a name and a colour, parameters, and a share of every row."""
+
 
 def _different(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(values)) < len(values):

@@ -98,7 +98,7 @@ def refusal(path, override):
         ("model.n_components=6.0", "found 6.0; allowed an integer >= 1"),
         (
             "model.n_components=9223372036854775808",
-            "allowed an integer >= 1 or a list of different",
+            "allowed an integer >= 1 and <= 100000 or a list of different",
         ),
         (
             "model.covariance_type=Full",
@@ -107,6 +107,12 @@ def refusal(path, override):
         ("model.covariance_type=x", "found 'x'; allowed one of full, tied, diag, spherical"),
         ("model.init=k_means++", "did you mean k-means++?"),
         ("model.n_init=0", "allowed an integer >= 1"),
+        ("model.n_init=10001", "allowed an integer >= 1 and <= 10000"),
+        (
+            "model={n_components: [2, 3], n_init: 5001}",
+            "model.n_init: found 5001; allowed an integer <= 5000, as there are 2 candidates",
+        ),
+        ("model.n_components=100001", "allowed an integer >= 1 and <= 100000 or a list"),
         ("model.max_iter=-1", "allowed an integer >= 1"),
         ("model.tol=0", "model.tol: found 0; allowed auto or a number > 0"),
         ("model.tol=.nan", "allowed auto or a number > 0"),
@@ -128,6 +134,7 @@ def refusal(path, override):
             "outputs.labels.path: found no such key; allowed a path inside run_dir",
         ),
         ("cluster.n_workers=0", "allowed auto or an integer >= 1"),
+        ("cluster.n_workers=10001", "allowed auto or an integer >= 1 and <= 10000"),
         ("cluster.threads_per_worker=0", "allowed an integer >= 1"),
         ("cluster.memory_limit=-2GiB", "found '-2GiB'; allowed bytes above 0 (2GiB, 512MB, "),
         ("cluster.memory_limit=0GiB", "allowed bytes above 0"),
@@ -170,7 +177,7 @@ def test_missing_keys_are_shown_by_example(path):
         "1:1: source: found no such key; allowed a mapping with the keys kind"
     )
     assert words[2].startswith(
-        "3:8: model.n_components: found no such key; allowed an integer >= 1 or a list of"
+        "3:8: model.n_components: found no such key; allowed an integer >= 1 and <= 100000"
     )
     assert words[2].endswith("add `n_components: 6`")
 
