@@ -30,8 +30,8 @@ class Call(Protocol):
 class Ledger(Protocol):
     """Remembers what calls came to. A program that does the same calls again gets them again."""
 
-    def call(self, name: str, n_parts: int) -> Call:
-        """Begin the next call."""
+    def call(self, name: str, n_parts: int, *, writes: bool = False) -> Call:
+        """Begin the next call; ``writes`` tells that its parts leave something on a disk."""
 
 
 class NoLedger:
@@ -40,7 +40,7 @@ class NoLedger:
     result: tuple[Any] | None = None
     parts: Mapping[int, Any] = {}
 
-    def call(self, name: str, n_parts: int) -> Call:
+    def call(self, name: str, n_parts: int, *, writes: bool = False) -> Call:
         """Begin the next call."""
         return self
 

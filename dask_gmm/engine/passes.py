@@ -125,25 +125,39 @@ class Passes:
         Parameters and result are those of :meth:`run`.
         """
         self.n_passes += 1
-        return self._read(name, function, arguments, Tree.of_leaves(len(self._leaves)))
+        tree = Tree.of_leaves(len(self._leaves))
+        return self._read(name, function, arguments, tree, writes=True)
 
     def _read(
-        self, name: str, function: LeafFunction[Result], arguments: tuple[Any, ...], tree: Tree
+        self,
+        name: str,
+        function: LeafFunction[Result],
+        arguments: tuple[Any, ...],
+        tree: Tree,
+        *,
+        writes: bool = False,
     ) -> Result:
         result, self.recalled = self._compute(
-            name, _run_leaf, function, self._leaves, arguments, tree, add_up
+            name, _run_leaf, function, self._leaves, arguments, tree, add_up, writes=writes
         )
         return result
 
     def map(
-        self, name: str, function: Callable[..., Result], items: Sequence[Any], *arguments: Any
+        self,
+        name: str,
+        function: Callable[..., Result],
+        items: Sequence[Any],
+        *arguments: Any,
+        writes: bool = False,
     ) -> list[Result]:
         """Return ``function(item, *arguments)`` for every item, computed where passes run.
 
-        Nothing is read.
+        Nothing is read; ``writes`` tells that the function leaves something on a disk.
         """
         tree = Tree.of_leaves(len(items))
-        result, _ = self._compute(name, _run_item, function, items, arguments, tree, list)
+        result, _ = self._compute(
+            name, _run_item, function, items, arguments, tree, list, writes=writes
+        )
         return result
 
     def _compute(
@@ -155,11 +169,13 @@ class Passes:
         arguments: tuple[Any, ...],
         tree: Tree,
         collect: Callable[[list[Any]], Any],
+        *,
+        writes: bool,
     ) -> tuple[Any, bool]:
         """Return what the items add up to, and whether the ledger had it already."""
         self._n_computed += 1
         key = f"{name}-{self._token}-{self._n_computed}"
-        call = self._ledger.call(name, tree.n_kept)
+        call = self._ledger.call(name, tree.n_kept, writes=writes)
         if call.result is not None:
             return call.result[0], True
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 from dask_gmm.model_file import write_durably
 from dask_gmm.run.directory import disk_errors, remove
 from dask_gmm.run.encoding import decode, encode
+from dask_gmm.run.flushing import flush
 from dask_gmm.run.records import DamagedRecordError, read_record, write_record
 from dask_gmm.run.unfinished import JOURNAL, SUFFIX
 
@@ -46,10 +46,11 @@ class Checkpoint:
         self._folder = folder
         self._n_calls = 0
 
-    def call(self, name: str, n_parts: int) -> KeptCall:
+    def call(self, name: str, n_parts: int, *, writes: bool = False) -> KeptCall:
         """Begin the next call."""
         self._n_calls += 1
-        return KeptCall(self._folder / f"{self._n_calls:05d}-{name}", n_parts)
+        stem = self._folder / f"{self._n_calls:05d}-{name}"
+        return KeptCall(stem, n_parts, writes=writes)
 
     def forget_parts(self, name: str, parts: Iterable[int]) -> None:
         """Forget some parts of the next call, because what they say was written is not there."""
@@ -69,8 +70,9 @@ class Checkpoint:
 
     def close(self) -> None:
         """Drop the records: the run is finished. Its identity stays, and the journal."""
-        for path in self._folder.glob("[0-9]" * 5 + "-*"):
-            remove(path)
+        for pattern in ("[0-9]" * 5 + "-*", ".*"):  # records, and what a killed process began
+            for path in self._folder.glob(pattern):
+                remove(path)
 
 
 class KeptCall:
@@ -82,10 +84,13 @@ class KeptCall:
         The record's path without its suffix, and the folder of the parts.
     n_parts : int
         How many parts there will be.
+    writes : bool
+        Whether they tell of something that was written elsewhere: no record may be more durable
+        than that.
     """
 
-    def __init__(self, stem: Path, n_parts: int) -> None:
-        self._stem = stem
+    def __init__(self, stem: Path, n_parts: int, *, writes: bool = False) -> None:
+        self._stem, self._writes = stem, writes
         self._record = stem.with_name(stem.name + SUFFIX)
         self._unwritten: dict[int, Any] = {}
         self._written = time.monotonic()
@@ -131,17 +136,21 @@ class KeptCall:
     def _write_parts(self) -> None:
         if self._unwritten:
             self._stem.mkdir(exist_ok=True)
-            # What a part says was written elsewhere must not be less durable than the part itself.
-            os.sync()
+            self._flush()
         while self._unwritten:
             index, value = next(iter(self._unwritten.items()))
             write_record(self._stem / f"{index:06d}{SUFFIX}", value)
             del self._unwritten[index]
         self._written = time.monotonic()
 
+    def _flush(self) -> None:
+        if self._writes:
+            flush(self._stem.parent)
+
     def finish(self, value: Any) -> Any:
         """Write the result, drop the parts, and return the result as a reader will get it."""
         with disk_errors(self._record):
+            self._flush()
             kept = write_record(self._record, value)
             self._unwritten.clear()
             remove(self._stem)

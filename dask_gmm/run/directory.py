@@ -234,11 +234,6 @@ class RunDirectory:
         remove(self.partial)
         return dict(json.loads(content))
 
-    @staticmethod
-    def flush() -> None:
-        """Bring to the disk what was written: chunks are renamed, but not flushed one by one."""
-        os.sync()
-
     def _refuse_links(self, name: str) -> None:
         """Refuse a name whose folders lead elsewhere: what stands there is not ours to replace."""
         folder = self.path

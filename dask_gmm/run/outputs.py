@@ -133,7 +133,7 @@ def finish_outputs(sinks: Mapping[str, Sink], passes: Passes) -> None:
     unfinished = list(dict.fromkeys(each for sink in sinks.values() for each in sink.to_finish()))
     pieces = [piece for each in unfinished for piece in each.batches()]
     if pieces:
-        passes.map("join", _join, pieces)
+        passes.map("join", _join, pieces, writes=True)
     for each in unfinished:
         each.discard_parts()
 

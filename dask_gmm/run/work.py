@@ -27,7 +27,8 @@ from dask_gmm.run.clock import DRAWING, Clock
 from dask_gmm.run.compression import compression_of, look_up, profile_of_counts
 from dask_gmm.run.config import Config
 from dask_gmm.run.config.yaml_writer import to_yaml
-from dask_gmm.run.directory import CHECKPOINT, RunDirectory, disk_errors
+from dask_gmm.run.directory import CHECKPOINT, disk_errors
+from dask_gmm.run.flushing import flush
 from dask_gmm.run.job import FILES, Job
 from dask_gmm.run.outputs import journal_of, sweep_outputs
 from dask_gmm.run.predicting import Applied, apply
@@ -139,7 +140,7 @@ def carry_out(
         with disk_errors(folder):
             sweep_outputs(folder, job, found.written.segmented.failures.keys())
             checkpoint.write_journal(journal_of(found.written.segmented))
-        RunDirectory.flush()
+            flush(folder)
     manifest |= {"finished": record.now(), "timings": list(clock.timings)}
     return manifest | {"files": file_checksums(folder, job.config)}
 

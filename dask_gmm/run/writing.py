@@ -124,7 +124,7 @@ def segment_and_write(
 
 def _outputs(job: Job, folder: Path, checkpoint: Checkpoint, K: int) -> Mapping[str, Sink]:
     """Create the outputs, or go on with those that an earlier process has created."""
-    created = checkpoint.call("outputs", 0)
+    created = checkpoint.call("outputs", 0, writes=True)
     again = created.result is not None
     sinks = create_sinks(folder, job.config, job.source, K, again=again)
     if again:
