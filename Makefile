@@ -42,7 +42,7 @@ test-memory: $(VENV)/.stamp-test ## measure the memory of many drawn runs agains
 	@$(RUN) pytest -m memory tests/run $(ARGS)
 
 chaos: $(VENV)/.stamp-test ## kill real processes at random points, many times; up to 20 minutes
-	@$(RUN) pytest tests/faults -m "chaos or not chaos" $(ARGS)
+	@DASK_GMM_FUZZ=3 $(RUN) pytest tests/faults -m "chaos or not chaos" $(ARGS)
 
 lint: $(VENV)/.stamp-lint ## check style, format and types
 	@$(RUN) ruff check .

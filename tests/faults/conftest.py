@@ -15,11 +15,15 @@ from dask_gmm.engine import leaves
 from tests.run.conftest import dask_gmm, picture, project  # noqa: F401
 from tests.run.test_checkpoint import same_times
 from tests.run.test_directory import results
+from tests.run.test_processes import read_until
+
+from .driver import GO, HALTED
 
 DRIVER = Path(__file__).with_name("driver.py")
 #: Bytes of a leaf: small, so that a small picture has many.
 LEAF = 100_000
 N_LEAVES = 20
+N_PASSES = 8
 
 
 @pytest.fixture
@@ -33,7 +37,7 @@ def clouds(project, monkeypatch):  # noqa: F811
 
 
 def config(project, **sections):  # noqa: F811
-    steps = {"n_components": 4, "n_init": 1, "tol": 1e-300, "max_iter": 8}
+    steps = {"n_components": 4, "n_init": 1, "tol": 1e-300, "max_iter": N_PASSES}
     return project.config(**{"model": steps, "fit": {"sample_rows": 2000}, **sections})
 
 
@@ -67,6 +71,19 @@ def ended(process, timeout=300):
     """Wait for the end; return code, stdout and stderr."""
     out, err = process.communicate(timeout=timeout)
     return process.returncode, out, err
+
+
+def halted(project, fault, **sections):  # noqa: F811
+    """Start a run and return it when it waits at a point of its way; `before` is what it said."""
+    (project.path / GO).unlink(missing_ok=True)
+    process = started(project, "run", config(project, **sections), fault=fault)
+    process.before = read_until(process, HALTED)
+    return process
+
+
+def let_go(project):  # noqa: F811
+    """Let what waits go on."""
+    (project.path / GO).touch()
 
 
 SEED = os.environ.get("DASK_GMM_CHAOS_SEED") or random.SystemRandom().randrange(2**32)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 
 import numpy as np
@@ -26,10 +27,13 @@ from dask_gmm.run.encoding import encode
 from tests.run.test_checkpoint import ended_at_record
 from tests.run.test_directory import contents
 
+#: `make chaos` looks at more of them.
+TIMES = int(os.environ.get("DASK_GMM_FUZZ", "1"))
+
 
 def many(n):
     return settings(
-        max_examples=n,
+        max_examples=n * TIMES,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
@@ -142,7 +146,7 @@ def test_what_is_changed_is_good_before(picture, dask_gmm):
     assert code == 0, err
 
 
-@many(900)
+@many(500)
 @given(document=mutated(SETTINGS))
 def test_configurations(picture, dask_gmm, document):
     config = picture.path / "run.yaml"
@@ -153,7 +157,7 @@ def test_configurations(picture, dask_gmm, document):
     assert contents(picture.path) == before
 
 
-@many(500)
+@many(300)
 @given(data=st.data())
 def test_zarr_metadata(picture, dask_gmm, data):
     change(picture.path / "data/toy.zarr/zarr.json", picture.path / "zarr.json", data)
@@ -171,7 +175,7 @@ def finished(picture, dask_gmm):
     return picture
 
 
-@many(500)
+@many(800)
 @given(data=st.data())
 def test_model_files(finished, data):
     content = (finished.run_dir / "model.safetensors").read_bytes()
@@ -202,7 +206,7 @@ def interrupted(picture, dask_gmm):
     return picture
 
 
-@many(300)
+@many(200)
 @given(data=st.data())
 def test_records_of_a_checkpoint(interrupted, data):
     """A record is what was written, or it is as good as none."""
@@ -226,7 +230,7 @@ def test_records_of_a_checkpoint(interrupted, data):
             assert not (trial / path.name).exists()
 
 
-@many(150)
+@many(200)
 @given(data=st.data())
 def test_the_identity_of_a_checkpoint(interrupted, dask_gmm, data):
     path = interrupted.run_dir / ".partial/checkpoint/identity.json"

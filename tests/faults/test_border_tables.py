@@ -69,7 +69,7 @@ def sections(draw):
     return {"source": source, "outputs": outputs}
 
 
-@many(450)
+@many(250)
 @given(
     files=st.lists(tables(), min_size=1, max_size=2),
     bad=st.booleans(),

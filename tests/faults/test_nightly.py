@@ -9,9 +9,8 @@ from datetime import datetime, timedelta
 
 from dask_gmm.run import clock
 from tests.run.test_directory import results
-from tests.run.test_processes import read_until
 
-from .conftest import config, ended, started
+from .conftest import config, ended, halted
 
 
 def test_every_day_has_a_directory_of_its_own(picture, dask_gmm, monkeypatch):
@@ -36,8 +35,7 @@ def test_every_day_has_a_directory_of_its_own(picture, dask_gmm, monkeypatch):
 
 def test_the_lock_of_a_killed_run_is_stale(clouds, undisturbed, dask_gmm):
     """The file stays, its lock does not: a run that was killed keeps nobody out."""
-    process = started(clouds, "run", config(clouds))
-    read_until(process, "pass 1")
+    process = halted(clouds, "before:2")
     assert dask_gmm("info", clouds.run_dir)[1].startswith(f"{clouds.run_dir}: running (run ")
     process.send_signal(signal.SIGKILL)
     ended(process)

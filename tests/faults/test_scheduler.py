@@ -1,32 +1,41 @@
-"""The scheduler itself is killed, wherever it runs: the same command goes on, to the same bits."""
+"""The scheduler itself is killed: the same command goes on with another one, to the same bits."""
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 
 import pytest
 
 from tests.run.clusters_for_tests import DaskProcesses
-from tests.run.test_processes import descendants, is_worker, read_until
 
-from .conftest import config, ended, started
+from .conftest import ended, halted, let_go
 from .test_ends import go_on, known_passes
 
 
 @pytest.fixture
-def cluster(tmp_path_factory):
-    """A function that starts a scheduler and a worker of its own; all of them end with the test."""
-    clusters = []
+def cluster(tmp_path):
+    """A scheduler and a worker of its own, in processes; they end with the test."""
+    found = DaskProcesses(tmp_path / "cluster")
+    found.folder.mkdir()
+    found.start(1, "--nthreads", "1")
+    yield found
+    found.stop()
 
-    def start():
-        clusters.append(DaskProcesses(tmp_path_factory.mktemp("cluster")))
-        return clusters[-1].start(1, "--nthreads", "1")
 
-    yield start
-    for each in clusters:
-        each.stop()
+@pytest.fixture
+def another(tmp_path):
+    """Another scheduler and its worker, in this process."""
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=1,
+        threads_per_worker=1,
+        processes=False,
+        protocol="tcp://",
+        host="127.0.0.1",
+        dashboard_address=None,
+    ) as found:
+        yield found
 
 
 def section(kind, found):
@@ -36,19 +45,20 @@ def section(kind, found):
 
 
 @pytest.mark.parametrize(
-    ("kind", "moment"),
+    ("kind", "moment", "finished"),
     [
-        ("address", "pass 3"),
-        pytest.param("scheduler-file", "survey", marks=pytest.mark.chaos),
-        pytest.param("scheduler-file", "EM over all rows", marks=pytest.mark.chaos),
+        ("scheduler-file", "during:4", 3),
+        pytest.param("address", "before:1", 0, marks=pytest.mark.chaos),
+        pytest.param("address", "before:8", 7, marks=pytest.mark.chaos),
     ],
 )
-def test_the_scheduler_is_killed(clouds, undisturbed, cluster, kind, moment):
+def test_the_scheduler_is_killed(
+    clouds, undisturbed, dask_gmm, cluster, another, kind, moment, finished
+):
     """A run that loses its scheduler ends with 75; with another scheduler it goes on."""
-    lost = cluster()
-    process = started(clouds, "run", config(clouds, cluster=section(kind, lost)))
-    read_until(process, moment)
-    lost.scheduler.kill()
+    process = halted(clouds, moment, cluster=section(kind, cluster))
+    cluster.scheduler.kill()
+    let_go(clouds)
     began = time.monotonic()
     code, out, err = ended(process)
     assert code == 75, err
@@ -58,31 +68,7 @@ def test_the_scheduler_is_killed(clouds, undisturbed, cluster, kind, moment):
     assert err.splitlines()[-1].endswith("start the same command again")
     assert "Traceback" not in err
     assert not (clouds.run_dir / "manifest.json").exists()
-    err = go_on(clouds, undisturbed, cluster=section(kind, cluster()))
+    address = {"kind": "address", "address": another.scheduler_address}
+    err = go_on(clouds, undisturbed, dask_gmm, cluster=address)
     assert "going on with an unfinished run" in err
-    assert known_passes(err) >= {"pass 3": 3, "survey": 0, "EM over all rows": 8}[moment]
-
-
-@pytest.mark.chaos
-def test_the_scheduler_of_local_workers_is_killed(clouds, undisturbed):
-    """It lives in the process of the command, which is killed with it; no worker stays behind."""
-    local = {"kind": "local", "n_workers": 2}
-    process = started(clouds, "run", config(clouds, cluster=local))
-    read_until(process, "pass 3")
-    workers = [pid for pid in descendants(process.pid) if is_worker(pid)]
-    assert len(workers) == 2
-    process.kill()
-    ended(process)
-    end = time.monotonic() + 20
-    while any(map(_is_there, workers)) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert not any(map(_is_there, workers))
-    assert known_passes(go_on(clouds, undisturbed, cluster=local)) >= 3
-
-
-def _is_there(pid):
-    try:
-        os.kill(pid, signal.SIG_DFL)
-    except ProcessLookupError:
-        return False
-    return is_worker(pid)
+    assert known_passes(err) == finished

@@ -6,6 +6,8 @@ import shutil
 
 import pytest
 
+from dask_gmm.run import work
+from tests.object_store import CREDENTIALS
 from tests.run.test_checkpoint import ended_at_record
 
 SECRET = "planted-s3cr3t"
@@ -49,3 +51,42 @@ def test_options_of_a_store_are_not_shown(picture, dask_gmm, monkeypatch, where)
         )
     assert SECRET not in repr(said)
     assert not picture.run_dir.exists() or not files_with(SECRET, picture.run_dir)
+
+
+def test_credentials_of_a_store_stand_in_nothing_whatever_is_done(
+    s3, picture, dask_gmm, monkeypatch
+):
+    """Every verb, a run that was broken off, its checkpoint, and an error that nobody foresaw."""
+    temporary = picture.path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setenv("PLANTED_SECRET", CREDENTIALS["secret"])
+    url = s3.put(picture.path / "data/toy.zarr", "toy.zarr")
+    options = {**s3.options, "secret": "${PLANTED_SECRET}"}
+    config = picture.config(source={"path": url, "storage_options": options})
+    said = []
+
+    def unlucky(config, source, *_):
+        raise RuntimeError(f"nobody foresaw {config!r} {source!r}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(work, "survey_stage", unlucky)
+        said.append(dask_gmm("run", config))
+    assert "this was not foreseen" in said[0][2]
+    with ended_at_record(5, before=False):
+        dask_gmm("run", config, "--log-format", "json")
+    said.append(dask_gmm("info", picture.run_dir))
+    assert "interrupted" in said[-1][1]
+    assert not files_with(CREDENTIALS["secret"], picture.run_dir)
+    for verb in (("validate", config), ("plan", config), ("run", config), ("run", config)):
+        said.append(dask_gmm(*verb, "--json"))
+    for verb in ("info", "verify"):
+        said += [dask_gmm(verb, picture.run_dir), dask_gmm(verb, picture.run_dir, "--json")]
+    said.append(dask_gmm("run", config, "--set=source.storage_options.secret=other"))
+    said.append(dask_gmm("run", config, "--set=model.n_components=2"))
+    assert {code for code, *_ in said} == {0, 1, 2, 3}  # a finished run knows no credentials
+    config.unlink()
+    assert list(temporary.glob("*.traceback"))
+    for secret in (*CREDENTIALS.values(), s3.endpoint):
+        assert secret not in repr(said)
+        assert not files_with(secret, picture.path)
