@@ -15,6 +15,8 @@ read:N
     The same in the thread that comes to the N-th reading of a cell.
 hang:N
     The N-th reading of a cell never ends, and the patience with it is short.
+ttl:N
+    A worker that does not answer for N seconds is given up.
 clock
     The clock goes back.
 """
@@ -36,7 +38,7 @@ from dask_gmm.data.sinks.npy import NpySink
 from dask_gmm.data.sinks.parquet import ParquetSink
 from dask_gmm.data.sinks.zarr import ZarrSink
 from dask_gmm.data.sources.array import ArraySource
-from dask_gmm.engine import futures, leaves
+from dask_gmm.engine import cluster, futures, leaves
 from dask_gmm.engine.passes import Passes
 from dask_gmm.engine.patience import Patience
 from dask_gmm.run import checkpoint, clock
@@ -104,6 +106,8 @@ def arm(fault: str) -> None:
     elif place == "hang":
         ArraySource.read = at(ArraySource.read, n, partial(time.sleep, 1e6))
         Passes.over_source = partial(Passes.over_source, patience=Patience(silence=SILENCE))
+    elif place == "ttl":
+        cluster.SETTINGS["distributed.scheduler.worker-ttl"] = f"{n}s"
     elif place == "clock":
         turn_back()
 
