@@ -17,8 +17,11 @@ from dask_gmm.run.job import plan_configured
 from pipelines.cluster_table import FILES as FILES_OF_TABLE
 from pipelines.cluster_table import ROWS as ROWS_OF_FILE
 from pipelines.cluster_table import draw_table
+from pipelines.market_regimes import DAYS, draw_returns
 from pipelines.segment_volume import SHAPE as SHAPE_OF_STACK
 from pipelines.segment_volume import draw_cells
+from pipelines.speech_frames import put_frames
+from pipelines.star_cluster import FIELD, MEMBERS, draw_catalogue
 from tests.volumes import write_nifti
 
 FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.y*ml"))
@@ -80,6 +83,22 @@ def photographs(path):
     return picture(427, 640)(path / "china.zarr") + picture(427, 640)(path / "flower.zarr")
 
 
+def stars(path):
+    draw_catalogue(path)
+    return MEMBERS + FIELD
+
+
+def speech(path):
+    path.mkdir(parents=True)
+    put_frames(path / "quiet.parquet", np.zeros(16_000))
+    return 98
+
+
+def returns(path):
+    draw_returns(path)
+    return DAYS
+
+
 #: What a configuration reads: called with its path, each returns the number of rows.
 INPUTS = {
     "blue-marble": picture(2700, 5400),
@@ -93,6 +112,9 @@ INPUTS = {
     "microscopy": stack,
     "photographs": photographs,
     "nightly": picture(300, 400),
+    "stars": stars,
+    "speech": speech,
+    "returns": returns,
 }
 
 

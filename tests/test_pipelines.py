@@ -14,16 +14,23 @@ import pyarrow.parquet as pq
 import pytest
 import zarr
 from PIL import Image
+from scipy.io import wavfile
 
 from pipelines import (
     cluster_table,
     demo,
     ingest,
+    market_regimes,
     nightly,
     photographs,
     segment,
     select_components,
+    speech_frames,
+    star_cluster,
 )
+
+CONFIGS = Path(segment.__file__).parents[1] / "configs"
+THREADS = "cluster={kind: threads, n_workers: 2}"
 
 CONFIG = """
 version: 1
@@ -210,3 +217,75 @@ def test_a_refit_keeps_the_labels_of_the_night_before(folder, capsys):
     assert second["alignment"]["model"] == str(folder / "runs/nightly/first")
     assert nightly.main([str(config), *quick]) == 0
     assert nightly.main([]) == 2
+
+
+def test_a_star_cluster_is_found_in_its_field(folder, capsys):
+    config = str(CONFIGS / "stars.yaml")
+    assert star_cluster.main([config, THREADS]) == 3  # nothing is drawn unasked
+    quick = ["model.n_components=[6, 8]", "model.n_init=1"]
+    assert star_cluster.main(["--draw", config, THREADS, *quick]) == 0
+    said = capsys.readouterr().out
+    assert float(re.search(r"parallax: ([\d.]+)", said)[1]) == pytest.approx(7.36, abs=0.02)
+    likely, right, drawn = (
+        int(number.replace(",", ""))
+        for pattern in (r"([\d,]+) stars are members", r"([\d,]+) of these", r"of ([\d,]+) in all")
+        for number in re.findall(pattern, said)
+    )
+    assert right > 0.97 * drawn  # almost all of the members are found
+    assert right > 0.97 * likely  # and few stars of the field among them
+    (table,) = (folder / "runs/stars/classes").glob("*.parquet")
+    found, given = pq.read_table(table), pq.read_table(folder / star_cluster.CATALOGUE)
+    assert found["source_id"].equals(given["source_id"])
+    labels = found["label"].to_numpy()
+    assert np.array_equal(labels == 0, given["parallax"].is_null().to_numpy())
+    assert star_cluster.main(["--draw"]) == 2
+
+
+def test_sounds_are_told_apart_in_frames_of_speech(folder, capsys):
+    text = (CONFIGS / "speech.yaml").read_text().replace("n_init: 8", "n_init: 4")
+    text = re.sub("cluster: .*", "cluster: {kind: threads}", text)
+    (folder / "speech.yaml").write_text(text)
+    assert speech_frames.main(["speech.yaml"]) == 0
+    said = capsys.readouterr().out
+    found = re.findall(r"  (\w+): (\d+)% in class (\d)", said)
+    assert len(found) == 2 * len(speech_frames.SOUNDS)
+    assert min(int(share) for _, share, _ in found) >= 90
+    # The same sound is the same class in both recordings, and every sound has its own.
+    assert len({(sound, label) for sound, _, label in found}) == len(speech_frames.SOUNDS)
+    assert len({label for _, _, label in found}) == len(speech_frames.SOUNDS)
+    assert speech_frames.main([]) == 2
+
+
+def test_recordings_of_ones_own_become_tables_of_frames(folder, capsys):
+    samples, _ = speech_frames.speak(3)
+    stereo = np.repeat(np.rint(samples[:64_000, None] * 30_000), 2, axis=1).astype("i2")
+    wavfile.write("own.wav", 2 * speech_frames.RATE, np.repeat(stereo, 2, axis=0))
+    text = (CONFIGS / "speech.yaml").read_text().replace("n_components: 5", "n_components: 2")
+    (folder / "own.yaml").write_text(re.sub("cluster: .*", "cluster: {kind: threads}", text))
+    assert speech_frames.main(["own.yaml", "absent.wav"]) == 3
+    (folder / "short.wav").write_bytes(b"RIFF")
+    assert speech_frames.main(["own.yaml", "short.wav"]) == 3
+    assert "short.wav" in capsys.readouterr().err
+    assert speech_frames.main(["own.yaml", "own.wav"]) == 0
+    frames = pq.read_table("data/speech/own.parquet")
+    seconds = frames["time"].to_numpy()
+    np.testing.assert_allclose(np.diff(seconds), 0.01)
+    assert seconds[-1] == pytest.approx(4.0, abs=0.03)
+    # Read at half its rate, in 16 bits, it is what was spoken.
+    spoken = speech_frames.cepstra(samples[:64_000])
+    read = np.stack([frames[f"c{j}"].to_numpy() for j in range(speech_frames.CEPSTRA)], axis=1)
+    loud = spoken[:, 0] > np.median(spoken[:, 0])
+    assert np.corrcoef(read[loud, 1], spoken[loud, 1])[0, 1] > 0.9
+
+
+def test_calm_and_stormy_days_are_told_apart(folder, capsys):
+    config = str(CONFIGS / "returns.yaml")
+    assert market_regimes.main([config, THREADS]) == 3  # nothing is drawn unasked
+    assert market_regimes.main(["--draw", config, THREADS, "model.n_init=2"]) == 0
+    said = capsys.readouterr().out
+    assert len(re.findall(r"regime \d: ", said)) == 2  # BIC finds the two that were drawn
+    calm, stormy = (int(v) for v in re.findall(r"stocks [+-]\d+% \+- (\d+)%", said))
+    assert calm == pytest.approx(100 * market_regimes.SPREADS[0, 0], abs=1)
+    assert stormy == pytest.approx(100 * market_regimes.SPREADS[1, 0], abs=3)
+    assert float(re.search(r"([\d.]+)% of the days are told right", said)[1]) > 90
+    assert market_regimes.main([]) == 2
