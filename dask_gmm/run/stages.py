@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dask_gmm.data.features import members_with_features, rounding_of
+from dask_gmm.data.features import members_with_features
 from dask_gmm.data.sources import Source
 from dask_gmm.errors import ConfigurationError, InputDataError
 from dask_gmm.fit.assessing import Heldout, assess, held_out
@@ -158,7 +158,7 @@ def start_stage(config: Config, source: Source, readings: Readings, seen: Survey
     # for all features, which takes nothing from the others.
     isotropic = any(family(name).isotropic for name, _ in model.kinds)
     frame = Frame.of_sample(sample.rows, unit=unit, isotropic=isotropic)
-    reg_covar = floor_in_model_frame(model.reg_covar, rounding_of(source), unit)
+    reg_covar = floor_in_model_frame(model.reg_covar, source.feature_steps, unit)
     plans = [
         StartPlan(
             name,

@@ -7,7 +7,6 @@ from dask_gmm.data.features.source import (
     bands_below,
     looks_around,
     members_with_features,
-    rounding_of,
     with_features,
 )
 
@@ -16,6 +15,5 @@ __all__ = [
     "bands_below",
     "looks_around",
     "members_with_features",
-    "rounding_of",
     "with_features",
 ]

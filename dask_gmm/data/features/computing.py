@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from dask_gmm.data.features.operations import Pointwise, evaluate
 from dask_gmm.data.features.resolving import Step
-from dask_gmm.data.features.rounding import step_of_node, step_of_planes
 from dask_gmm.data.grid import Block
 from dask_gmm.data.halo import Region, lengths, within
 from dask_gmm.recipes.expressions import Expression, Name
@@ -62,21 +61,6 @@ class Features:
         if self.scaling is not None or not all(is_band(step) for step in self.steps):
             return None
         return tuple(self.bands.index(name) for name in self.names)
-
-    def steps_of(self, bands: Sequence[float]) -> tuple[float, ...]:
-        """Return how coarse the features are, of bands that have such steps; 0: not known."""
-        scales = [1.0] * len(bands) if self.scaling is None else [abs(s) for s, _ in self.scaling]
-        known = {
-            name: step * scale for name, step, scale in zip(self.bands, bands, scales, strict=True)
-        }
-        found = list[float]()
-        for step in self.steps:
-            inputs = [step_of_node(each, known) for each in step.inputs]
-            made = step_of_planes(step.operation, inputs, len(step.names))
-            if not is_band(step):
-                known |= zip(step.names, made, strict=True)
-            found += made
-        return tuple(found)
 
     @property
     def used(self) -> tuple[int, ...]:

@@ -28,15 +28,6 @@ def gaussian_radius(sigma: float) -> int:
     return int(TRUNCATE * sigma + 0.5)
 
 
-def derivative_gain(sigmas: Sequence[float], order: int) -> float:
-    """Return how large a derivative of independent errors of size 1 is."""
-    smooth = [_norm(s, 0) for s in sigmas]
-    each = [
-        _norm(s, order) * math.prod(smooth[:i] + smooth[i + 1 :]) for i, s in enumerate(sigmas) if s
-    ]
-    return math.hypot(*each)
-
-
 def gaussian(plane: Plane, sigmas: Sequence[float]) -> Plane:
     """Return the Gaussian mean of the neighbours that have values."""
     return _Normalised(plane, sigmas).mean
@@ -151,10 +142,6 @@ def _gaussian_kernel(sigma: float, order: int) -> Plane:
         2: lambda x: (x * x / sigma**2 - 1.0) / sigma**2,
     }[order]
     return np.array([w / total * factor(x) for w, x in zip(weights, offsets, strict=True)])
-
-
-def _norm(sigma: float, order: int) -> float:
-    return math.hypot(*_gaussian_kernel(sigma, order)) if sigma else 1.0
 
 
 def _boxes(radii: Sequence[int]) -> list[Plane | None]:

@@ -80,14 +80,6 @@ class Filtered:
     scales: tuple[float, ...]
     halo: tuple[int, ...]
 
-    @property
-    def gain(self) -> float:
-        """How much of a rounding of what is filtered comes through."""
-        from dask_gmm.data.features.filters import derivative_gain
-
-        orders = {"gradient": 1, "laplacian": 2}
-        return derivative_gain(self.scales, orders[self.kind]) if self.kind in orders else 1.0
-
     def __call__(self, inputs: Sequence[Plane], region: Region) -> list[Plane]:
         """Return the plane."""
         from dask_gmm.data.features import filters

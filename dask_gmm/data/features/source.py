@@ -93,11 +93,6 @@ class FeatureSource:
         )
 
     @property
-    def feature_rounding(self) -> tuple[float, ...]:
-        """(D,), how coarse features are, though they have values between steps; 0: not known."""
-        return self.features.steps_of(self.source.feature_steps)
-
-    @property
     def geometry(self) -> Geometry | None:
         """Of what is read; scales and offsets are applied."""
         geometry = self.source.geometry
@@ -218,14 +213,6 @@ def bands_below(source: Source) -> Source:
     if isinstance(source, SeveralSource):
         return replace(source, members=tuple(map(bands_below, source.members)))
     return source.source if isinstance(source, FeatureSource) else source
-
-
-def rounding_of(source: Source) -> tuple[float, ...]:
-    """Return how coarse the features of a source are, (D,): of bands their steps."""
-    first = members_of(source)[0]
-    if isinstance(first, FeatureSource):
-        return first.feature_rounding
-    return source.feature_steps
 
 
 def looks_around(source: Source) -> bool:
