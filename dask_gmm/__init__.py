@@ -9,10 +9,12 @@ if TYPE_CHECKING:
     from dask_gmm.features import make_features
     from dask_gmm.selecting import Selection, select_components
     from dask_gmm.smoothing import smooth_posterior
+    from dask_gmm.verbosity import Iteration
 
 __version__ = "0.1.0"
 __all__ = [
     "GaussianMixture",
+    "Iteration",
     "Selection",
     "__version__",
     "make_features",
@@ -39,4 +41,8 @@ def __getattr__(name: str) -> Any:
         from dask_gmm.smoothing import smooth_posterior
 
         return smooth_posterior
+    if name == "Iteration":
+        from dask_gmm.verbosity import Iteration
+
+        return Iteration
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

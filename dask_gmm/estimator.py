@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -34,7 +34,7 @@ from dask_gmm.mixture.prediction import Score, Wanted, score
 from dask_gmm.mixture.rows import Rows
 from dask_gmm.mixture.survey import Survey, SurveyPlan, sample_capacity, survey
 from dask_gmm.model_file import Model
-from dask_gmm.verbosity import Verbosity
+from dask_gmm.verbosity import Iteration, Verbosity
 
 #: What a fit leaves behind, under scikit-learn's names.
 _FITTED = (
@@ -87,6 +87,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         then -1, and their probabilities and log-density are NaN.
     feature_dim : str, optional
         The dimension of an xarray DataArray that holds the features; by default its last.
+    callback : callable, optional
+        Is told of every iteration, by an :class:`Iteration`. What it raises ends the fit.
 
     Attributes
     ----------
@@ -143,6 +145,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         "standardize": ["boolean"],
         "on_invalid": [StrOptions({"error", "mask"})],
         "feature_dim": [str, None],
+        "callback": [callable, None],
     }
 
     def __init__(
@@ -165,6 +168,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         standardize: bool = False,
         on_invalid: str = "error",
         feature_dim: str | None = None,
+        callback: Callable[[Iteration], object] | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -183,6 +187,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self.standardize = standardize
         self.on_invalid = on_invalid
         self.feature_dim = feature_dim
+        self.callback = callback
 
     # -- fitting ---------------------------------------------------------------------------------
 
@@ -316,7 +321,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return given_start(self, self.n_components, self.n_features_in_, plan.family, plan.frame)
 
     def _verbosity(self, before: float = -np.inf) -> Verbosity:
-        return Verbosity(self.verbose, self.verbose_interval, before)
+        return Verbosity(self.verbose, self.verbose_interval, before, self.callback)
 
     def _em(
         self,

@@ -21,6 +21,7 @@ from dask_gmm.inputs import open_input
 from dask_gmm.mixture.families import family
 from dask_gmm.mixture.frame import Frame
 from dask_gmm.mixture.survey import Survey, SurveyPlan, sample_capacity, survey
+from dask_gmm.verbosity import Verbosity
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,9 @@ def select_components(
         Whether the worse starts of a kind may be dropped on the way.
     **parameters
         Of :class:`GaussianMixture`: ``n_init``, ``init_params``, ``max_iter`` (readings at most),
-        ``reg_covar``, ``random_state``, ``standardize``, ``on_invalid``, ``feature_dim``. EM stops
-        where what is left to gain is far inside the sampling error, so that there is no ``tol``.
+        ``reg_covar``, ``random_state``, ``standardize``, ``on_invalid``, ``feature_dim``,
+        ``callback`` (told of the likeliest candidate after every shared reading). EM stops where
+        what is left to gain is far inside the sampling error, so that there is no ``tol``.
 
     Returns
     -------
@@ -108,6 +110,7 @@ def select_components(
     estimator = GaussianMixture(largest, covariance_type=names[0], **parameters)
     estimator._validate_params()
     data = open_input(estimator, X, sample_weight)
+    said = Verbosity(0, 1, callback=estimator.callback)
     with one_blas_thread():
         random_state = check_random_state(estimator.random_state)
         seeds = [int(seed) for seed in random_state.randint(2**31, size=estimator.n_init)]
@@ -123,6 +126,7 @@ def select_components(
             lambda plan: Negligible(seen.moments.weight, plan.n_parameters, share),
             max_iter=max(estimator.max_iter, 1),
             halving=halving,
+            observe=lambda standing: said.iteration(standing.n_readings, standing.best_mean),
         )
         best = best_of_each_kind(finishers)
         assessed = assess(data.readings, best, seen)

@@ -30,7 +30,8 @@ def test_signature_and_defaults_are_scikit_learns():
     for name, parameter in theirs.items():
         assert ours[name].default == parameter.default, name
         assert ours[name].kind == parameter.kind, name
-    assert ours.keys() - theirs.keys() == {"standardize", "on_invalid", "feature_dim"}
+    more = {"standardize", "on_invalid", "feature_dim", "callback"}
+    assert ours.keys() - theirs.keys() == more
 
 
 def test_public_methods_are_at_least_scikit_learns():

@@ -84,7 +84,9 @@ def choose_columns(
         twice = {name for name in names if names.count(name) > 1}
         if twice or weights in names:
             both = ", ".join(sorted(twice)) or f"{weights}, the column of source.weights,"
-            raise ConfigurationError(f"source.columns: {both} may stand there once, as a feature")
+            raise ConfigurationError(
+                f"source.columns: {both} may stand there once, as a feature; name it once"
+            )
     return tuple(
         Column(name, number_type(schema, name, file, "source.columns")[1]) for name in names
     )

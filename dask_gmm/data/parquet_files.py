@@ -69,7 +69,7 @@ class Folder:
                 f"source.path: {protocol}:// needs a package that is not installed: {remedy}"
             ) from error
         except ValueError as error:
-            raise ConfigurationError(f"source.path: found {url!r}: {error}") from error
+            raise ConfigurationError(f"source.path: found {url!r}: {error}; correct it") from error
         if LOCAL in _names(filesystem):
             return cls(LOCAL, Path(root).as_posix())
         return cls(protocol, root.rstrip("/"), options)
@@ -194,7 +194,8 @@ def find_files(
                 twice = sorted(found.keys() & inside)
                 if twice:
                     raise ConfigurationError(
-                        f"source.path: {twice[0]} is named twice, its rows would count twice"
+                        f"source.path: {twice[0]} is named twice, its rows would count "
+                        "twice; name it once"
                     )
                 found |= inside
     folder = store.at(posixpath.commonpath(tops))

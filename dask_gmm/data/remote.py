@@ -76,7 +76,7 @@ class RemoteFolder:
         except (TypeError, ValueError):
             raise ConfigurationError(
                 "source.storage_options: hold a value that is not plain (text, number, true, "
-                "false, null, list or mapping)"
+                "false, null, list or mapping); write it as one of these"
             ) from None
         folder = cls(url.rstrip("/"), text)
         folder._file_system()

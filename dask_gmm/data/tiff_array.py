@@ -218,7 +218,9 @@ class TiffArray:
         try:
             status = Path(self.name).stat()
         except OSError as error:
-            raise InputDataError(f"{self.name}: cannot be read ({error.strerror})") from error
+            raise InputDataError(
+                f"{self.name}: cannot be read ({error.strerror}); correct the path or its rights"
+            ) from error
         there = {"data": StoredObject(status.st_size, status.st_mtime_ns)}
         marks = fingerprint({"header": self.digest.encode()}, there)
         return Inventory(self.objects, None, status.st_size, (), marks)

@@ -12,6 +12,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from multiprocessing import resource_tracker
 from multiprocessing.pool import ThreadPool
 from typing import Any
@@ -66,6 +67,12 @@ class Workers:
     scheduler: Any
     memory_limit: int | None = None
     threads: int = 1
+
+    @property
+    def dashboard(self) -> str | None:
+        """Where Dask shows what its workers do; None where it does not, for want of bokeh."""
+        link = getattr(self.scheduler, "dashboard_link", None)
+        return link if isinstance(link, str) and find_spec("bokeh") is not None else None
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from dask_gmm.engine.news import News
 from dask_gmm.engine.patience import Patience
 from dask_gmm.engine.tree import FAN_IN, add
 from dask_gmm.engine.work import Work
@@ -28,9 +29,11 @@ MOST_REPEATS = 2
 
 
 def hand_over(
-    work: Work, client: Any, keep: Callable[[int, Any], None], patience: Patience
+    work: Work, client: Any, keep: Callable[[int, Any], None], patience: Patience, news: News
 ) -> None:
     """Compute the missing nodes on the scheduler of ``client``; give each to ``keep`` when ready.
+
+    What is heard of leaves on the way is told by ``news``.
 
     Raises
     ------
@@ -50,6 +53,7 @@ def hand_over(
         values = client.gather(list(ready.values())) if ready else ()
         for i, value in zip(ready, values, strict=True):
             keep(i, value)
+        news.look()
         left -= ready.keys()
         if left:
             pending += watch.look(progress=bool(ready))

@@ -13,6 +13,7 @@ from typing import Any
 from dask.base import compute
 from dask.callbacks import Callback
 
+from dask_gmm.engine.news import News
 from dask_gmm.engine.patience import Patience
 from dask_gmm.engine.work import Work
 
@@ -26,8 +27,10 @@ class _GivenUpError(Exception):
     """Nobody waits for the pass any more."""
 
 
-def compute_here(work: Work, scheduler: Any, keep: Keep, patience: Patience) -> None:
+def compute_here(work: Work, scheduler: Any, keep: Keep, patience: Patience, news: News) -> None:
     """Compute the missing nodes in one graph; give each to ``keep`` when it is ready.
+
+    Leaves that have finished are told by ``news``.
 
     Raises
     ------
@@ -35,12 +38,18 @@ def compute_here(work: Work, scheduler: Any, keep: Keep, patience: Patience) -> 
         If nothing has finished on threads for ``patience.silence`` seconds.
     """
     if scheduler == "threads":
-        _watched(work, scheduler, keep, patience)
+        _watched(work, scheduler, keep, patience, news)
     else:
-        _compute(work, scheduler, keep, lambda: None)
+        _compute(work, scheduler, keep, lambda leaf: _told(news, leaf))
 
 
-def _compute(work: Work, scheduler: Any, keep: Keep, moved: Callable[[], None]) -> None:
+def _told(news: News, leaf: int | None) -> None:
+    if leaf is not None:
+        news.finished(leaf)
+        news.look()
+
+
+def _compute(work: Work, scheduler: Any, keep: Keep, moved: Callable[[int | None], None]) -> None:
     nodes = work.nodes()
     index_of = {node.key: i for i, node in nodes.items()}
     noted = set[int]()
@@ -50,7 +59,7 @@ def _compute(work: Work, scheduler: Any, keep: Keep, moved: Callable[[], None]) 
         name = str(key[0] if isinstance(key, tuple) else key)
         if name != work.key and not name.startswith(f"{work.key}-"):
             return
-        moved()
+        moved(key[1] if isinstance(key, tuple) and name == work.key else None)
         if key in index_of:
             noted.add(index_of[key])
             keep(index_of[key], value)
@@ -63,47 +72,43 @@ def _compute(work: Work, scheduler: Any, keep: Keep, moved: Callable[[], None]) 
             keep(i, value)
 
 
-def _watched(work: Work, scheduler: Any, keep: Keep, patience: Patience) -> None:
+def _watched(work: Work, scheduler: Any, keep: Keep, patience: Patience, news: News) -> None:
     """Wait for threads in this one, which alone keeps what they tell, and not for ever.
 
     A thread that hangs, on a disk that does not answer say, cannot be ended, and no other can take
     its place without the risk to hang too: the process is to end.
     """
-    news: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+    acts: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
     outcome: Future[None] = Future()
     alone = threading.Event()
 
-    def moved() -> None:
+    def moved(leaf: int | None) -> None:
         if alone.is_set():
             raise _GivenUpError
-        news.put(_nothing)
+        acts.put(partial(_told, news, leaf))
 
     def go_through() -> None:
         try:
-            _compute(work, scheduler, lambda i, value: news.put(partial(keep, i, value)), moved)
+            _compute(work, scheduler, lambda i, value: acts.put(partial(keep, i, value)), moved)
         except BaseException as error:
             outcome.set_exception(error)
         else:
             outcome.set_result(None)
-        news.put(None)
+        acts.put(None)
 
     # A daemon: the process ends while it waits for a thread that hangs.
     threading.Thread(target=go_through, name="pass", daemon=True).start()
     try:
-        while (act := _next(news, patience)) is not None:
+        while (act := _next(acts, patience)) is not None:
             act()
     finally:
         alone.set()
     outcome.result()
 
 
-def _next(news: SimpleQueue[Any], patience: Patience) -> Any:
+def _next(acts: SimpleQueue[Any], patience: Patience) -> Any:
     """Wait for news, in short waits: a process that was stopped for an hour has waited no hour."""
     for _ in range(LOOKS):
         with suppress(Empty):
-            return news.get(timeout=patience.silence / LOOKS)
+            return acts.get(timeout=patience.silence / LOOKS)
     raise patience.is_over()
-
-
-def _nothing() -> None:
-    pass

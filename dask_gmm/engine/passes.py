@@ -21,6 +21,7 @@ from dask_gmm.data.sources import Source
 from dask_gmm.engine.futures import hand_over
 from dask_gmm.engine.here import compute_here
 from dask_gmm.engine.ledger import Ledger, NoLedger
+from dask_gmm.engine.news import News, Watcher, log_leaf
 from dask_gmm.engine.patience import Patience
 from dask_gmm.engine.reading import Cell, read_cells
 from dask_gmm.engine.threads import one_blas_thread as one_blas_thread
@@ -53,6 +54,8 @@ class Passes:
         Where results are kept, and looked up before anything is read.
     patience : Patience
         When a leaf on a distributed scheduler is run once more, and when a pass is given up.
+    watcher : Watcher, optional
+        Who is told which leaves of a reading have finished.
     """
 
     def __init__(
@@ -61,11 +64,13 @@ class Passes:
         scheduler: Any = None,
         ledger: Ledger | None = None,
         patience: Patience = Patience(),  # noqa: B008  it is frozen
+        watcher: Watcher | None = None,
     ) -> None:
         self._leaves = tuple(leaves)
         self._scheduler = scheduler
         self._ledger = ledger or NoLedger()
         self._patience = patience
+        self._news = News(watcher)
         self._n_computed = 0
         # A scheduler takes equal keys for equal tasks, and it may serve other programs too.
         self._token = uuid.uuid4().hex[:8]
@@ -82,13 +87,14 @@ class Passes:
         ledger: Ledger | None = None,
         patience: Patience = Patience(),  # noqa: B008
         halo: Sequence[int] | None = None,
+        watcher: Watcher | None = None,
     ) -> Passes:
         """Read stored data: each leaf is a run of the source's cells, with a halo if one is given.
 
         The halo is a length per leading axis.
         """
         read = [StoredLeaf(source, cells, halo) for cells in leaves]
-        return cls(read, scheduler, ledger, patience)
+        return cls(read, scheduler, ledger, patience, watcher)
 
     @property
     def n_leaves(self) -> int:
@@ -137,8 +143,18 @@ class Passes:
         *,
         writes: bool = False,
     ) -> Result:
+        logs = self._news.wanted and _is_client(self._scheduler)
+        task = _run_logged_leaf if logs else _run_leaf
         result, self.recalled = self._compute(
-            name, _run_leaf, function, self._leaves, arguments, tree, add_up, writes=writes
+            name,
+            task,
+            function,
+            self._leaves,
+            arguments,
+            tree,
+            add_up,
+            writes=writes,
+            news=self._news,
         )
         return result
 
@@ -171,6 +187,7 @@ class Passes:
         collect: Callable[[list[Any]], Any],
         *,
         writes: bool,
+        news: News = News(),  # noqa: B008  nobody is told
     ) -> tuple[Any, bool]:
         """Return what the items add up to, and whether the ledger had it already."""
         self._n_computed += 1
@@ -186,14 +203,20 @@ class Passes:
 
         def keep(index: int, value: Any) -> None:
             values[index] = call.part(index, value)
+            for leaf in tree.leaves_below([index]):
+                news.finished(leaf)
 
         missing = tuple(i for i in range(tree.n_kept) if i not in values)
         work = Work(tree, missing, tasks, key)
         try:
-            if _is_client(self._scheduler):
-                hand_over(work, self._scheduler, keep, self._patience)
-            else:
-                compute_here(work, self._scheduler, keep, self._patience)
+            with news.of(name, key, tree.n_leaves):
+                for leaf in tree.leaves_below(values):
+                    news.finished(leaf)
+                if _is_client(self._scheduler):
+                    news.listen(self._scheduler)
+                    hand_over(work, self._scheduler, keep, self._patience, news)
+                else:
+                    compute_here(work, self._scheduler, keep, self._patience, news)
             return call.finish(collect([values[i] for i in range(tree.n_kept)])), False
         except BaseException as error:
             call.abandon()
@@ -249,6 +272,14 @@ def _run_leaf(function: LeafFunction[Result], leaf: Leaf, arguments: Sequence[An
     # Closed, not only left: an exception holds on to it, and it may hold others up.
     with one_blas_thread(), closing(leaf()) as blocks:
         return function(blocks, *arguments)
+
+
+def _run_logged_leaf(
+    function: LeafFunction[Result], leaf: Leaf, arguments: Sequence[Any]
+) -> Result:
+    result = _run_leaf(function, leaf, arguments)
+    log_leaf()
+    return result
 
 
 def _run_item(function: Callable[..., Result], item: Any, arguments: Sequence[Any]) -> Result:

@@ -11,14 +11,34 @@ from dask_gmm.fit.compression import readings_for_fit
 from dask_gmm.run.clock import Clock
 from dask_gmm.run.config import Config
 from dask_gmm.run.job import Job, plan_configured
+from dask_gmm.run.progress import Callback, Tracker
 from dask_gmm.run.record import selection_of
 from dask_gmm.run.scoring import with_scores
-from dask_gmm.run.stages import Selected, fit_stage, select_stage, start_stage, survey_stage
-from dask_gmm.run.work import start_workers
+from dask_gmm.run.stages import (
+    Selected,
+    fit_stage,
+    negligible_gain,
+    select_stage,
+    start_stage,
+    survey_stage,
+)
+from dask_gmm.run.work import rows_of_leaves, start_workers
 
 
-def select_configured(config: Config, log_settings: dict[str, Any] | None = None) -> dict[str, Any]:
+def select_configured(
+    config: Config,
+    log_settings: dict[str, Any] | None = None,
+    progress: Callback | None = None,
+) -> dict[str, Any]:
     """Fit all candidates of a configuration and compare them.
+
+    Parameters
+    ----------
+    config : Config
+    log_settings : dict, optional
+        Where log lines go, see :func:`dask_gmm.run.logs.settings`.
+    progress : callable, optional
+        See :func:`dask_gmm.run.job.run_configured`.
 
     Returns
     -------
@@ -38,19 +58,23 @@ def select_configured(config: Config, log_settings: dict[str, Any] | None = None
     job = plan_configured(config)
     with start_workers(config, log_settings) as workers:
         job.plan.on(workers.memory_limit, workers.threads).require_fit()
-        selected, n_passes = fit_candidates(job, workers)
+        tracker = None if progress is None else Tracker(progress)
+        selected, n_passes = fit_candidates(job, workers, Clock(tracker=tracker))
     compared = selection_of(config, selected)
     assert compared is not None
     return {**compared, "passes": n_passes}
 
 
-def fit_candidates(job: Job, workers: Workers) -> tuple[Selected, int]:
+def fit_candidates(job: Job, workers: Workers, clock: Clock) -> tuple[Selected, int]:
     """Survey, start, fit and choose; return what was found, and how often the data were read."""
-    config, clock = job.config, Clock()
+    config, tracker = job.config, clock.tracker
+    if tracker is not None:
+        tracker.knows(rows_of_leaves(job), job.plan.manifest.row_bytes)
     job, n_scoring = with_scores(
-        job, lambda raw: Passes.over_source(raw, job.plan.leaves, workers.scheduler)
+        job,
+        lambda raw: Passes.over_source(raw, job.plan.leaves, workers.scheduler, watcher=tracker),
     )
-    passes = Passes.over_source(job.source, job.plan.leaves, workers.scheduler)
+    passes = Passes.over_source(job.source, job.plan.leaves, workers.scheduler, watcher=tracker)
     passes.n_passes = n_scoring
     with clock.step("survey"):
         seen = survey_stage(config, job.source, job.plan, passes)
@@ -58,6 +82,9 @@ def fit_candidates(job: Job, workers: Workers) -> tuple[Selected, int]:
         started = start_stage(config, job.source, passes, seen)
     with clock.step("EM and what it has led to"), one_blas_thread():
         rows = readings_for_fit(seen, passes)
+        if tracker is not None:
+            most = config.model.max_iter
+            tracker.expects(negligible_gain(config, seen, job.plan.n_features), most)
         finishers = fit_stage(config, rows, seen, started, clock.reading)
         selected = select_stage(config, rows, seen, finishers)
     return selected, passes.n_passes

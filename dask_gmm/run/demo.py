@@ -46,7 +46,9 @@ def bring_demo(directory: Path) -> Path:
     except FileExistsError:
         pass
     except OSError as error:
-        raise RunFailedError(f"{config}: cannot be written: {error.strerror}") from error
+        raise RunFailedError(
+            f"{config}: cannot be written: {error.strerror}; choose another directory by -C"
+        ) from error
     return config
 
 

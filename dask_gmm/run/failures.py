@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
 import traceback
 
 from dask_gmm.errors import ConfigurationError, DaskGmmError, RunFailedError, TemporaryFailureError
 
 _LOST = ("FutureCancelledError", "CommClosedError", "CancelledError", "ClosedClientError")
+#: What to do where the operating system refuses.
+_REMEDIES = {
+    errno.ENOSPC: "make room, then start the same command again",
+    errno.EDQUOT: "make room in your quota, then start the same command again",
+    errno.EACCES: "give this user the right to it, then start the same command again",
+    errno.EROFS: "choose a place that can be written",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), then start the same command again",
+    errno.ENOENT: "correct the path",
+}
 
 
 def explained(error: BaseException) -> DaskGmmError | None:
@@ -16,7 +26,8 @@ def explained(error: BaseException) -> DaskGmmError | None:
     if kind == "KilledWorker":
         return RunFailedError(
             f"the task {getattr(error, 'task', '?')} ended its worker process again and again; it "
-            "may need more memory than cluster.memory_limit allows"
+            "may need more memory than cluster.memory_limit allows: raise that, or store the input "
+            "in smaller chunks"
         )
     if isinstance(error, ModuleNotFoundError) and str(error.name).startswith("dask_gmm"):
         return ConfigurationError(
@@ -43,7 +54,8 @@ def explained(error: BaseException) -> DaskGmmError | None:
         )
     if isinstance(error, OSError) and error.errno is not None:
         where = f"{error.filename}: " if error.filename is not None else ""
-        return RunFailedError(f"{where}{error.strerror}")
+        remedy = _REMEDIES.get(error.errno, "mend that, then start the same command again")
+        return RunFailedError(f"{where}{error.strerror}; {remedy}")
     return None
 
 

@@ -27,6 +27,7 @@ from dask_gmm.run.clock import Clock
 from dask_gmm.run.config import Config
 from dask_gmm.run.directory import CHECKPOINT, RunDirectory, disk_errors
 from dask_gmm.run.forms import check_outputs, check_shapes
+from dask_gmm.run.progress import Callback, Tracker
 from dask_gmm.run.standing import goes_on, stands_by_configuration, stands_by_data
 from dask_gmm.run.unfinished import write_identity
 
@@ -180,7 +181,11 @@ def plan_configured(config: Config) -> Job:
 
 
 def run_configured(
-    config: Config, command: str | None = None, given: Given | None = None
+    config: Config,
+    command: str | None = None,
+    given: Given | None = None,
+    *,
+    progress: Callback | None = None,
 ) -> Outcome:
     """Carry out a configuration, or what an earlier process has left to do of it.
 
@@ -191,6 +196,10 @@ def run_configured(
         What starts this run, to be told to whoever asks how an interrupted one goes on.
     given : Given, optional
         A model to be applied in the place of one that is fitted.
+    progress : callable, optional
+        Is told how far the run is, by a :class:`dask_gmm.run.progress.Progress`: at every step,
+        when a reading begins and ends, and up to ten times a second between. What it raises ends
+        the run, which then can be gone on with.
 
     Returns
     -------
@@ -201,7 +210,7 @@ def run_configured(
     DaskGmmError
         With the exit code that the command line ends with.
     """
-    clock = Clock()
+    clock = Clock(tracker=None if progress is None else Tracker(progress))
     config = _with_prior(config) if given is not None else with_models(config)
     directory = RunDirectory(config.paths(clock.started.astimezone()).run_dir)
     finished = directory.manifest()

@@ -11,7 +11,11 @@ import logging
 import logging.config
 import sys
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _settings: dict[str, Any] | None = None
 
@@ -54,6 +58,14 @@ class TerminalLines(PlainLines):
         return _one_line(record)
 
 
+@cache
+def terminal() -> Console:
+    """Return what writes to stderr: one for all, so that lines and bars do not meet."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
 def printable(text: str, instead: str = "?") -> str:
     """Return text without the characters that command a terminal, and that no font has."""
     return "".join(c if c.isprintable() else instead for c in text)
@@ -78,7 +90,6 @@ class TerminalHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
-        from rich.console import Console
         from rich.text import Text
 
         style = self.STYLES.get(record.levelname, "")
@@ -87,7 +98,7 @@ class TerminalHandler(logging.Handler):
         time = f"{datetime.fromtimestamp(record.created):%H:%M:%S} "
         time += f"{run_id} " if run_id else ""
         line = Text.assemble((time, "dim"), (level + self.format(record), style))
-        Console(stderr=True).print(line, soft_wrap=True)
+        terminal().print(line, soft_wrap=True)
 
 
 FORMATTERS: dict[str, type[PlainLines]] = {
@@ -97,7 +108,7 @@ FORMATTERS: dict[str, type[PlainLines]] = {
 }
 
 
-def start_logging(form: str, run_id: str | None = None) -> None:
+def start_logging(form: str, run_id: str | None = None, *, quiet: bool = False) -> None:
     """Send this package's log lines, and Python's warnings, to stderr.
 
     Parameters
@@ -106,6 +117,8 @@ def start_logging(form: str, run_id: str | None = None) -> None:
         Where stderr is no terminal, ``rich`` is ``plain``.
     run_id : str, optional
         Stands in every line.
+    quiet : bool
+        Whether warnings and errors alone are sent.
     """
     global _settings
     if form == "rich" and not sys.stderr.isatty():
@@ -120,7 +133,7 @@ def start_logging(form: str, run_id: str | None = None) -> None:
         "formatters": {"line": formatter},
         "handlers": {"stderr": terminal if form == "rich" else stream},
         "loggers": {
-            "dask_gmm": {**logger, "level": "INFO"},
+            "dask_gmm": {**logger, "level": "WARNING" if quiet else "INFO"},
             "py.warnings": {**logger, "level": "WARNING"},
         },
     }
@@ -138,6 +151,15 @@ def name_run(run_id: str) -> None:
 def settings() -> dict[str, Any] | None:
     """Return what ``dictConfig`` was given; None where nobody started logs."""
     return _settings
+
+
+def on_terminal() -> bool:
+    """Tell whether log lines go to a terminal, where bars may stand below them."""
+    return (
+        _settings is not None
+        and "class" in _settings["handlers"]["stderr"]
+        and (_settings["handlers"]["stderr"]["class"] == f"{__name__}.{TerminalHandler.__name__}")
+    )
 
 
 def are_json() -> bool:

@@ -88,26 +88,33 @@ class Numbering:
         before = self.reference.parameters
         distances = bhattacharyya(mixture, before)
         pairs = matching(distances)
-        deviations = np.sqrt(before.variances)
         classes = list[dict[str, Any]]()
         for k in range(mixture.K):
             entry: dict[str, Any] = {"label": k + 1, "was": None, "matched": False}
             if k in pairs:
                 j = pairs[k]
-                overlap = float(np.exp(-distances[k, j]))
-                shift = (mixture.means[k] - before.means[j]) / deviations[j]
-                entry |= {
-                    "was": j + 1,
-                    "matched": overlap >= SAME,
-                    "distance": float(distances[k, j]),
-                    "overlap": overlap,
-                    "mean_shift": shift.tolist(),
-                    "weight_change": float(mixture.weights[k] - before.weights[j]),
-                }
+                told = pair_of_classes(mixture, k, before, j, float(distances[k, j]))
+                entry |= {"was": j + 1, "matched": told["overlap"] >= SAME, **told}
             classes.append(entry)
         kept = {each["was"] for each in classes if each["matched"]}
         gone = [label for label in range(1, before.K + 1) if label not in kept]
         return {"model": self.path, "classes": classes, "gone": gone}
+
+
+def pair_of_classes(
+    mixture: Parameters, k: int, before: Parameters, j: int, distance: float
+) -> dict[str, Any]:
+    """Return how a class differs from one of an earlier mixture, as JSON values.
+
+    The shift of the mean is told in standard deviations of the earlier class.
+    """
+    shift = (mixture.means[k] - before.means[j]) / np.sqrt(before.variances[j])
+    return {
+        "distance": distance,
+        "overlap": float(np.exp(-distance)),
+        "mean_shift": shift.tolist(),
+        "weight_change": float(mixture.weights[k] - before.weights[j]),
+    }
 
 
 def of_alignment(alignment: dict[str, Any] | None) -> list[str]:

@@ -21,6 +21,7 @@ from dask_gmm.run.config import Config, load_config
 from dask_gmm.run.job import Given, Job, Outcome, run_configured
 from dask_gmm.run.numbering import model_checksum
 from dask_gmm.run.outputs import describe_outputs
+from dask_gmm.run.progress import Callback
 from dask_gmm.run.record_inputs import of_many_inputs, shown_inputs
 from dask_gmm.run.writing import Written, segment_and_write
 
@@ -83,7 +84,9 @@ def apply(
     with clock.step("segment and write"):
         mixture = given.model.parameters
         views = views_of(mixture, job.source.feature_steps, n_rows=job.plan.n_rows)
-        written = segment_and_write(job, folder, checkpoint, workers, mixture, views)
+        written = segment_and_write(
+            job, folder, checkpoint, workers, mixture, views, watcher=clock.tracker
+        )
     return Applied(given, written)
 
 
@@ -95,6 +98,7 @@ def predict_configured(
     directory: Path | None = None,
     overrides: Sequence[str] = (),
     command: str | None = None,
+    progress: Callback | None = None,
 ) -> Outcome:
     """Apply a model to what a configuration reads, or to inputs read as the model's run read its.
 
@@ -113,6 +117,8 @@ def predict_configured(
         As of :func:`dask_gmm.run.config.load_config`.
     command : str, optional
         What starts this, to be told to whoever asks how an interrupted one goes on.
+    progress : callable, optional
+        See :func:`dask_gmm.run.job.run_configured`.
 
     Raises
     ------
@@ -126,7 +132,8 @@ def predict_configured(
         config = _loaded(Path(inputs[0]), given, directory, [*more, *overrides])
     else:
         config = _as_its_run(path, inputs, given, directory, [*more, *overrides])
-    return run_configured(config.knowing({"applied": given.checksum}), command, given)
+    known = config.knowing({"applied": given.checksum})
+    return run_configured(known, command, given, progress=progress)
 
 
 def _as_its_run(

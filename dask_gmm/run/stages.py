@@ -24,7 +24,7 @@ from dask_gmm.fit.sample import (
     affordable_steps,
 )
 from dask_gmm.fit.selection import Assessed, Choice, choose
-from dask_gmm.fit.stopping import Negligible, StoppingRule, Tolerance
+from dask_gmm.fit.stopping import NEGLIGIBLE, Negligible, StoppingRule, Tolerance
 from dask_gmm.mixture.arrays import Array
 from dask_gmm.mixture.families import family
 from dask_gmm.mixture.frame import Frame
@@ -223,6 +223,14 @@ def _stopping(config: Config, seen: Survey, plan: StartPlan) -> StoppingRule:
     if config.model.tol != "auto":
         return Tolerance(config.model.tol)
     return Negligible(seen.moments.weight, plan.n_parameters)
+
+
+def negligible_gain(config: Config, seen: Survey, D: int) -> float:
+    """Return at what gain of the mean log-likelihood, nats per row, EM is likely to end."""
+    if config.model.tol != "auto":
+        return config.model.tol
+    n_parameters = max(family(name).n_parameters(K, D) for name, K in config.model.kinds)
+    return NEGLIGIBLE * n_parameters / seen.moments.weight
 
 
 def select_stage(

@@ -128,12 +128,17 @@ def goes_on(checkpoint: Path, now: dict[str, Any], config: Config, manifest: Inp
     )
 
 
-def _differences(before: Any, after: Any, at: str = "") -> list[str]:
+def _differences(before: Any, after: Any) -> list[str]:
     """Name the keys whose values differ and that a result depends on."""
+    keys = differences(before, after)
+    return [key for key in keys if key.split(".")[0] not in _WITHOUT_EFFECT]
+
+
+def differences(before: Any, after: Any, at: str = "") -> dict[str, tuple[Any, Any]]:
+    """Return the keys (``model.n_init``) whose values differ, with both values."""
     if not (isinstance(before, dict) and isinstance(after, dict)):
-        return [] if before == after else [at]
-    found = list[str]()
+        return {} if before == after else {at: (before, after)}
+    found = dict[str, tuple[Any, Any]]()
     for key in sorted(before.keys() | after.keys()):
-        if at or key not in _WITHOUT_EFFECT:
-            found += _differences(before.get(key), after.get(key), f"{at}.{key}".lstrip("."))
+        found |= differences(before.get(key), after.get(key), f"{at}.{key}".lstrip("."))
     return found

@@ -88,11 +88,15 @@ def state_of(path: Path) -> RunState:
     """
     directory = RunDirectory(path.absolute())
     if path.exists() and not path.is_dir():
-        raise ConfigurationError(f"{path}: is no run directory but a file")
+        raise ConfigurationError(
+            f"{path}: is no run directory but a file; name the directory of a run"
+        )
     if not path.exists() or not any(path.iterdir()):
         return RunState(str(path), "none")
     if not directory.is_ours():
-        raise ConfigurationError(f"{path}: no run of this program made this directory")
+        raise ConfigurationError(
+            f"{path}: no run of this program made this directory; name the directory of a run"
+        )
     manifest = directory.manifest()
     identity = read_identity(directory.checkpoint)
     running = directory.is_held()

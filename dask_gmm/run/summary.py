@@ -15,6 +15,7 @@ from dask_gmm.run.logs import printable
 if TYPE_CHECKING:
     from dask_gmm.run.job import Outcome
     from dask_gmm.run.plan import RunPlan
+    from dask_gmm.run.trial import Trial
 
 #: Features shown of a class; the report and ``model.json`` have them all.
 _SHOWN = 6
@@ -61,28 +62,30 @@ def print_summary(outcome: Outcome, console: Console) -> None:
             f"{field['strength']:g}: the class of {field['changed']:,} pixels{share} has changed"
         )
     for line in lines:
-        _print_line(console, line)
+        print_line(console, line)
     _print_classes(manifest, console)
     console.print(_steps(manifest, "Steps of that run" if outcome.skipped else "Steps"))
     if manifest.get("selection"):
         print_selection({**manifest["selection"], "passes": fit["passes"]["total"]}, console)
     for warning in manifest["warnings"]:
-        _print_line(console, f"warning: {warning}", style="yellow")
+        print_line(console, f"warning: {warning}", style="yellow")
     files = ["report.html", "model.json", *(each["path"] for each in manifest["outputs"].values())]
     for name in files:
-        _print_line(console, str(outcome.run_dir / name))
+        print_line(console, str(outcome.run_dir / name))
 
 
-def print_plan(plan: RunPlan, console: Console) -> None:
-    """Print what a run will read and hold."""
+def print_plan(plan: RunPlan, console: Console, trial: Trial | None = None) -> None:
+    """Print what a run will read and hold, and how long it may take, if a leaf was tried."""
     table = Table(title="Plan", title_justify="left", show_header=False)
     table.add_column("what", overflow="fold")
     table.add_column("value", justify="right", overflow="fold")
     for name, value in plan.to_json().items():
         table.add_row(Text(name.replace("_", " ")), _shown(value, name))
     console.print(table)
+    if trial is not None:
+        print_line(console, f"time: {trial.sentence()}")
     for warning in plan.warnings():
-        _print_line(console, f"warning: {warning}", style="yellow")
+        print_line(console, f"warning: {warning}", style="yellow")
 
 
 def print_selection(compared: dict[str, Any], console: Console) -> None:
@@ -101,16 +104,17 @@ def print_selection(compared: dict[str, Any], console: Console) -> None:
         )
     console.print(table)
     for remark in compared["remarks"]:
-        _print_line(console, f"remark: {remark}", style="yellow")
-    _print_line(console, f"{compared['passes']} readings of the data")
+        print_line(console, f"remark: {remark}", style="yellow")
+    print_line(console, f"{compared['passes']} readings of the data")
 
 
-def _print_line(console: Console, text: str, style: str = "") -> None:
+def print_line(console: Console, text: str, style: str = "") -> None:
     """Print a line as it is: no markup in it, not wrapped, nothing for a terminal to obey."""
-    console.print(_plain(text, style), soft_wrap=True)
+    console.print(plain(text, style), soft_wrap=True)
 
 
-def _plain(value: Any, style: str = "") -> Text:
+def plain(value: Any, style: str = "") -> Text:
+    """Return a value as it is: no markup in it, nothing for a terminal to obey."""
     return Text(printable(str(value)), style=style)
 
 
@@ -123,7 +127,7 @@ def _shown(value: Any, name: str) -> Text:
         if name.endswith(("bytes", "limit", "pass")):
             return Text(f"{value / 2**20:,.1f} MiB")
         return Text(f"{value:,}")
-    return _plain(value)
+    return plain(value)
 
 
 def _print_classes(manifest: dict[str, Any], console: Console) -> None:
@@ -137,7 +141,7 @@ def _print_classes(manifest: dict[str, Any], console: Console) -> None:
     read = manifest["inputs"][0]
     pictured = read["dtype"].endswith("u1") and D == 3 and read["kind"] != "parquet"
     for heading in ("label", "weight", "rows", *names):
-        table.add_column(_plain(heading), justify="right", no_wrap=True)
+        table.add_column(plain(heading), justify="right", no_wrap=True)
     if pictured:
         table.add_column("colour", no_wrap=True)
     lines = []
@@ -155,7 +159,7 @@ def _print_classes(manifest: dict[str, Any], console: Console) -> None:
         console.print(table)
     else:
         for line in lines:
-            _print_line(console, line)
+            print_line(console, line)
 
 
 def _patch(mean: list[float]) -> Text:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from dask_gmm.engine.cluster import Workers, local_workers, thread_workers
 from dask_gmm.engine.dask_log import with_dask
@@ -40,11 +44,14 @@ from dask_gmm.run.stages import (
     Started,
     final_mixture,
     fit_stage,
+    negligible_gain,
     select_stage,
     start_stage,
     survey_stage,
 )
 from dask_gmm.run.writing import Written, segment_and_write
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,10 @@ def carry_out(
     with ExitStack() as stack:
         with clock.step("start workers"):
             workers = stack.enter_context(start_workers(job.config, log_settings))
+        if (dashboard := workers.dashboard) is not None:
+            log.info("Dask's dashboard: %s", dashboard)
+        if clock.tracker is not None:
+            clock.tracker.knows(rows_of_leaves(job), job.plan.manifest.row_bytes)
         job.plan.on(workers.memory_limit, workers.threads).require_fit()
         found: Findings | Applied
         if job.given is None:
@@ -143,6 +154,12 @@ def carry_out(
             flush(folder)
     manifest |= {"finished": record.now(), "timings": list(clock.timings)}
     return manifest | {"files": file_checksums(folder, job.config)}
+
+
+def rows_of_leaves(job: Job) -> npt.NDArray[np.int64]:
+    """Return how many rows every leaf of the plan has, (n,)."""
+    rows = job.source.grid.rows_per_cell
+    return np.add.reduceat(rows, [cells[0] for cells in job.plan.leaves])
 
 
 def start_workers(
@@ -165,7 +182,9 @@ def _scored(job: Job, clock: Clock, checkpoint: Checkpoint, workers: Workers) ->
     with clock.step("quantiles"):
         return with_scores(
             job,
-            lambda raw: Passes.over_source(raw, job.plan.leaves, workers.scheduler, checkpoint),
+            lambda raw: Passes.over_source(
+                raw, job.plan.leaves, workers.scheduler, checkpoint, watcher=clock.tracker
+            ),
         )
 
 
@@ -182,7 +201,8 @@ def go_through_stages(
     The data have been read ``n_scoring`` times before.
     """
     config, source, plan = job.config, job.source, job.plan
-    passes = Passes.over_source(source, plan.leaves, workers.scheduler, checkpoint)
+    tracker = clock.tracker
+    passes = Passes.over_source(source, plan.leaves, workers.scheduler, checkpoint, watcher=tracker)
     passes.n_passes = n_scoring
     clock.is_recalled = lambda: passes.recalled
     with clock.step("survey"):
@@ -194,7 +214,11 @@ def go_through_stages(
     # On distinct rows EM runs in this process: one thread, as on the workers, for the same bits.
     with clock.step("EM over distinct rows" if repeats else "EM over all rows"), one_blas_thread():
         rows = readings_for_fit(seen, passes)
+        if tracker is not None:
+            tracker.expects(negligible_gain(config, seen, plan.n_features), config.model.max_iter)
         finishers = fit_stage(config, rows, seen, started, clock.reading)
+        if tracker is not None:
+            tracker.em_is_over()
         n_em = passes.n_passes - n_survey
         selected = select_stage(config, rows, seen, finishers)
     n_select = passes.n_passes - n_survey - n_em
@@ -210,6 +234,7 @@ def go_through_stages(
             mixture,
             None if repeats else views,
             lambda sinks: look_up(seen, mixture, sinks, smoothed=config.smoothing is not None),
+            watcher=tracker,
         )
     if repeats:
         written = written.profiled(profile_of_counts(seen, mixture, views))

@@ -14,6 +14,7 @@ from pathlib import Path
 from dask_gmm.data.sinks import Sink
 from dask_gmm.data.sources.several import SeveralSource, members_of, place_of
 from dask_gmm.engine.cluster import Workers
+from dask_gmm.engine.news import Watcher
 from dask_gmm.engine.passes import Passes
 from dask_gmm.errors import InputDataError
 from dask_gmm.mixture.lookup import LookUp
@@ -70,6 +71,7 @@ def segment_and_write(
     mixture: Parameters,
     views: Views | None,
     table_for: Callable[[Mapping[str, Sink]], LookUp | None] = lambda sinks: None,
+    watcher: Watcher | None = None,
 ) -> Written:
     """Read everything once; label it, count it, and write it below ``folder``.
 
@@ -85,6 +87,8 @@ def segment_and_write(
         Through which the rows' profile is taken.
     table_for : callable
         From the outputs to what is said of distinct rows, if prediction looks rows up.
+    watcher : Watcher, optional
+        Who is told how far it is.
 
     Raises
     ------
@@ -98,7 +102,9 @@ def segment_and_write(
         source = replace(source, tolerant=True)
     smoothing = SmoothingPlan.configured(job.config, job.source)
     halo = None if smoothing is None else smoothing.halo(source)
-    passes = Passes.over_source(source, job.plan.leaves, workers.scheduler, checkpoint, halo=halo)
+    passes = Passes.over_source(
+        source, job.plan.leaves, workers.scheduler, checkpoint, halo=halo, watcher=watcher
+    )
     members = members_of(source)
     looks = Look.at([each.grid.shape for each in members], source.n_features, mixture.K)
     with disk_errors(folder):

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from click import Context
 from numpydoc.docscrape import ClassDoc, FunctionDoc
 
 from dask_gmm.run.cli import cli
@@ -59,7 +60,7 @@ def test_every_key_of_the_configuration_is_told(site):
     schema = config_schema()
     kinds = Allowed(schema).kinds(("cluster",))
     values = [{"cluster": {"kind": kind}} for kind in kinds]
-    keys = {path for value in values for path in Allowed(schema, value)._all_keys(())}
+    keys = {path for value in values for path in Allowed(schema, value).all_keys(())}
     assert len(keys) > 100
     for path in keys:
         assert f">{path[-1]}</span></code>" in text, path
@@ -70,7 +71,9 @@ def test_every_key_of_the_configuration_is_told(site):
 
 def test_every_verb_and_option_is_told(site):
     text = (site / "reference/command.html").read_text(encoding="utf-8")
-    for verb, command in cli.commands.items():
+    context = Context(cli)
+    for verb in cli.list_commands(context):
+        command = cli.get_command(context, verb)
         assert f'id="dask-gmm-{verb}"' in text
         for option in command.params:
             names = [name for name in option.opts if name.startswith("-")]

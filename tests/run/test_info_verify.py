@@ -26,7 +26,7 @@ def test_info_of_nothing(project, dask_gmm):
     (project.path / "mine/file").write_text("")
     code, out, err = dask_gmm("info", "mine")
     assert (code, out) == (2, "")
-    assert err == "error: mine: no run of this program made this directory\n"
+    assert err.startswith("error: mine: no run of this program made this directory; name")
     assert dask_gmm("info", "mine/file")[0] == 2
 
 

@@ -63,7 +63,9 @@ class NiftiWriter:
             axis of space.
         """
         if not path.name.lower().endswith((".nii", ".nii.gz")):
-            raise ConfigurationError(f"{path}: a NIfTI volume's name ends in .nii or .nii.gz")
+            raise ConfigurationError(
+                f"{path}: a NIfTI volume's name ends in .nii or .nii.gz; rename it"
+            )
         if geometry is None or "nifti" not in json.loads(geometry.header):
             raise ConfigurationError(
                 f"{path}: only results of a NIfTI volume can be one; set kind: same"

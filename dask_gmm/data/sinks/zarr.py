@@ -213,7 +213,9 @@ def stored_checksums(path: Path, n_trailing: int) -> Iterator[tuple[int, str]]:
         n = array.ndim - n_trailing
         grid = Grid(array.shape[:n], array.chunks[:n])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunFailedError(f"{path}: the array cannot be opened ({error})") from error
+        raise RunFailedError(
+            f"{path}: the array cannot be opened ({error}); run again with if_exists: overwrite"
+        ) from error
     for cell in range(len(grid)):
         try:
             with one_chunk_at_a_time():

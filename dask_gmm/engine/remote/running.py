@@ -46,7 +46,9 @@ def _address_in(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read as a scheduler file ({error})") from error
+        raise ConfigurationError(
+            f"{path}: cannot be read as a scheduler file ({error}); correct cluster.path"
+        ) from error
     try:
         address = json.loads(text)["address"]
     except json.JSONDecodeError:

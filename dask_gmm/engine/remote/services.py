@@ -77,7 +77,8 @@ def gateway_cluster(
             cluster = stack.enter_context(gateway.new_cluster(**options, shutdown_on_close=True))
         except OSError as error:
             raise TemporaryFailureError(
-                f"the gateway {without_password(address)} could not be reached ({error})"
+                f"the gateway {without_password(address)} could not be reached ({error}); see "
+                "that it runs and that this machine may connect to it"
             ) from error
         scaled(cluster, n_workers, adapt)
         yield Meeting(cluster, "see the gateway's own logs", cluster.security)

@@ -81,7 +81,7 @@ class Allowed:
 
     def similar_key(self, path: KeyPath) -> str:
         """Return a remedy for the unknown key at ``path``: its place, or its likeness."""
-        known = list(self._all_keys(()))
+        known = list(self.all_keys(()))
         above = [dotted(other[:-1]) or "the top level" for other in known if other[-1] == path[-1]]
         if above:
             return f"it belongs under {', '.join(above[:3])}"
@@ -93,10 +93,11 @@ class Allowed:
         there = [dotted(other) for other in known if other[-1] in near]
         return f"did you mean {there[0]}?" if there else "remove it"
 
-    def _all_keys(self, path: KeyPath) -> Iterator[KeyPath]:
+    def all_keys(self, path: KeyPath = ()) -> Iterator[KeyPath]:
+        """Yield the paths of all keys below ``path``, each before those below it."""
         for key in self.keys(path):
             yield (*path, key)
-            yield from self._all_keys((*path, key))
+            yield from self.all_keys((*path, key))
 
     def _fragment(self, path: KeyPath) -> Mapping[str, Any]:
         if not path:

@@ -1,0 +1,195 @@
+"""How long a run may take: one leaf is read and worked on here, and the rest is arithmetic.
+
+What is told is a guess that says how it was made. Of a pass it knows the pace; how many passes EM
+will take nobody knows before, so the usual number is taken.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from dask_gmm.engine.cluster import fitting_workers
+from dask_gmm.engine.machine import cores
+from dask_gmm.engine.reading import Cell, read_cells
+from dask_gmm.engine.threads import one_blas_thread
+from dask_gmm.errors import InputDataError
+from dask_gmm.fit.sample import StartPlan, affordable_steps, start_parameters
+from dask_gmm.mixture.e_step import e_step
+from dask_gmm.mixture.families import family
+from dask_gmm.mixture.frame import Frame
+from dask_gmm.mixture.several import e_steps
+from dask_gmm.mixture.survey import Survey, SurveyPlan, survey
+from dask_gmm.run.job import Job
+from dask_gmm.run.progress import USUAL_PASSES
+from dask_gmm.run.showing import duration
+
+#: Rows that are worked on at most, and cells of the leaf that are read for them.
+MOST_ROWS = 4_000_000
+#: Starting workers, writing model and report: seconds, on the machines that this was tried on.
+AROUND = 4.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one leaf has told.
+
+    Attributes
+    ----------
+    rows : int
+        That were read and worked on.
+    read, survey, step : float
+        Nanoseconds of one core for a row: to read it, to survey it, for a step of EM of all
+        candidates that may share a reading.
+    starts : float
+        Seconds for the starts on the sample, on one core.
+    n_rows : int
+        Of all of the data.
+    passes : int
+        Readings that are assumed.
+    at_a_time : int
+        Tasks that are assumed to run at a time.
+    seconds : float
+        What all of it comes to.
+    """
+
+    rows: int
+    read: float
+    survey: float
+    step: float
+    starts: float
+    n_rows: int
+    passes: int
+    at_a_time: int
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values, and how they were come by."""
+        return {**asdict(self), "said": self.sentence()}
+
+    def sentence(self) -> str:
+        """Say what the time is made of, and what it does not know."""
+        return (
+            f"about {duration(self.seconds)}: {self.rows:,} rows were read here at "
+            f"{self.read:,.0f} ns a row and surveyed at {self.survey:,.0f}; a step of EM took "
+            f"{self.step:,.0f} ns a row; {self.passes} readings of {self.n_rows:,} rows by "
+            f"{self.at_a_time} task{'s' if self.at_a_time > 1 else ''} at a time (the survey, "
+            f"{self.passes - 2} of EM as is usual, one to write), {duration(self.starts)} for the "
+            "starts. EM may take more readings or fewer, other machines another pace"
+        )
+
+
+def try_one_leaf(job: Job) -> Trial:
+    """Read a leaf from the middle of the data and work on it, in this process.
+
+    Raises
+    ------
+    InputDataError
+        If it cannot be read, or holds no rows that could take part.
+    """
+    config, source, plan = job.config, job.source, job.plan
+    leaf = plan.leaves[len(plan.leaves) // 2]
+    cells, rows = list[int](), 0
+    for cell in leaf:
+        if cells and rows + source.grid.n_rows(cell) > MOST_ROWS:
+            break
+        cells.append(cell)
+        rows += source.grid.n_rows(cell)
+    with one_blas_thread():
+        read = _timed(lambda: _pass(job, cells, _look))
+        drawn = SurveyPlan(plan.n_features, plan.sample_rows, 0, plan.n_rows, 0)
+        _pass(job, cells[:1], survey, drawn)  # what is compiled at first use is not the pace
+        seen: list[Survey] = []
+        surveyed = _timed(lambda: seen.append(_pass(job, cells, survey, drawn)))
+        sample = seen[0].sample
+        largest = max(K for _, K in config.model.kinds)
+        if len(sample.rows) < largest:
+            raise InputDataError(
+                f"{source.where(cells[0], cells[-1])}: fewer than {largest} rows of it take part, "
+                "so that nothing can be tried on it; leave out --trial"
+            )
+        unit = seen[0].moments.deviations if config.standardize else np.ones(plan.n_features)
+        unit = np.where(unit > 0, unit, 1.0)
+        isotropic = any(family(name).isotropic for name, _ in config.model.kinds)
+        frame = Frame.of_sample(sample.rows, unit=unit, isotropic=isotropic)
+        began = time.perf_counter()
+        starts = [_start(job, frame, name, K, sample) for name, K in config.model.kinds]
+        per_start = (time.perf_counter() - began) / len(starts)
+        mixtures = tuple(starts)
+        _pass(job, cells[:1], e_step, mixtures[0], frame)
+        if len(mixtures) == 1:
+            step = _timed(lambda: _pass(job, cells, e_step, mixtures[0], frame))
+        else:
+            step = _timed(lambda: _pass(job, cells, e_steps, mixtures, frame))
+    return _together(job, rows, read, surveyed, step, per_start)
+
+
+def _together(
+    job: Job, rows: int, read: float, surveyed: float, step: float, per_start: float
+) -> Trial:
+    config, plan = job.config, job.plan
+    several = len(config.model.kinds) > 1
+    em = min(USUAL_PASSES, config.model.max_iter)
+    passes = 2 + em + several
+    if config.fit.max_passes is not None:
+        passes = min(passes, config.fit.max_passes)
+    at_a_time = min(_tasks_at_a_time(job), len(plan.leaves))
+    n_starts = len(config.model.kinds) * config.model.n_init
+    # EM on the sample takes some tens of steps; a start's own cost is that of k-means.
+    starts = n_starts * (per_start + 30 * step * plan.sample_rows / rows) / at_a_time
+    # The segmentation's arithmetic is a step's, and it writes.
+    one_core = surveyed + (passes - 1) * step
+    seconds = one_core * plan.n_rows / rows / at_a_time + starts + AROUND
+    nano = 1e9 / rows
+    return Trial(
+        rows=rows,
+        read=read * nano,
+        survey=(surveyed - read) * nano,
+        step=(step - read) * nano,
+        starts=starts,
+        n_rows=plan.n_rows,
+        passes=passes,
+        at_a_time=at_a_time,
+        seconds=seconds,
+    )
+
+
+def _tasks_at_a_time(job: Job) -> int:
+    """Return how many tasks will run at a time, as far as the configuration says."""
+    cluster = job.config.cluster
+    n = getattr(cluster, "n_workers", None)
+    threads = 1 if cluster.kind == "threads" else cluster.tasks_per_worker
+    if cluster.kind not in ("local", "threads"):
+        return threads * (n if isinstance(n, int) else 1)
+    if not isinstance(n, int):
+        limit = cluster.memory_per_worker if cluster.kind == "local" else None
+        n = fitting_workers(threads, limit)
+    # More tasks than cores of one machine are no quicker.
+    return min(n * threads, cores())
+
+
+def _pass(job: Job, cells: list[int], function: Callable[..., Any], *arguments: Any) -> Any:
+    with closing(read_cells(job.source, cells)) as blocks:
+        return function(blocks, *arguments)
+
+
+def _look(blocks: Iterable[Cell]) -> int:
+    return sum(len(block.values) for block in blocks)
+
+
+def _start(job: Job, frame: Frame, name: str, K: int, sample: Any) -> Any:
+    floor = frame.floor(np.full(frame.D, 1e-6))
+    steps = affordable_steps(family(name), K, frame.D, len(sample.rows))
+    plan = StartPlan(name, K, job.config.model.init, frame, floor, steps)
+    return start_parameters(plan, sample.rows, sample.weights, np.random.RandomState(0))
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
