@@ -149,8 +149,8 @@ def _together(
     return Trial(
         rows=rows,
         read=read * nano,
-        survey=(surveyed - read) * nano,
-        step=(step - read) * nano,
+        survey=max(surveyed - read, 0.0) * nano,
+        step=max(step - read, 0.0) * nano,
         starts=starts,
         n_rows=plan.n_rows,
         passes=passes,

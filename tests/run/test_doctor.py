@@ -77,7 +77,7 @@ def test_a_trial_tells_a_time_and_how_it_was_made(picture, dask_gmm):
     assert trial["n_rows"] == trial["rows"] == 2400
     assert trial["passes"] == 7
     assert trial["at_a_time"] == 1
-    assert trial["step"] > 0
+    assert trial["step"] >= 0  # of so few rows a clock sees nothing
     assert trial["seconds"] > 0
     _, out, _ = dask_gmm("plan", picture.config(), "--trial")
     assert "readings of 2,400 rows by 1 task at a time" in " ".join(out.split())
