@@ -107,6 +107,8 @@ def _fit(item: tuple[StartPlan, int], values: Array, weights: Array) -> Contende
 
 def _improve(contender: Contender, values: Array, weights: Array) -> Contender:
     plan = contender.plan
+    if plan.given is not None:
+        return contender
     return Contender(plan, split_and_merge(contender.fitted, plan, values, weights))
 
 

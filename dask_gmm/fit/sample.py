@@ -18,7 +18,12 @@ from dask_gmm.mixture.families import Family, family
 from dask_gmm.mixture.frame import Frame
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.rows import Rows
-from dask_gmm.mixture.statistics import SufficientStatistics, joined, m_step
+from dask_gmm.mixture.statistics import (
+    SufficientStatistics,
+    joined,
+    m_step,
+    narrow_components,
+)
 
 #: Floating-point operations that one start may spend on the sample: about half a minute of a core.
 START_WORK = 1e12
@@ -37,7 +42,7 @@ class StartPlan:
     Attributes
     ----------
     covariance_type, n_components, method
-        As in the configuration; ``method`` is ``model.init``.
+        As in the configuration; ``method`` is ``model.init``, or "given".
     frame : Frame
     floor : (D,)
         In the frame.
@@ -45,6 +50,8 @@ class StartPlan:
         M-steps on the sample at most.
     accelerate : bool
         Whether steps may be extrapolated.
+    given : Parameters or None
+        A mixture of this kind to start from, in original units.
     """
 
     covariance_type: str
@@ -54,6 +61,7 @@ class StartPlan:
     floor: Array
     max_iter: int
     accelerate: bool = True
+    given: Parameters | None = None
 
     @property
     def family(self) -> Family:
@@ -137,10 +145,37 @@ def start_parameters(
 
 
 def fit_start(seed: int, plan: StartPlan, values: Array, weights: Array | None) -> FittedStart:
-    """Fit one seed on the sample (m, D) until the sample has nothing more to say."""
+    """Fit one seed on the sample (m, D) until the sample has nothing more to say.
+
+    A mixture that was given goes on as it is: all rows made it, and a class of a few thousandths
+    would not outlive a fit to the few that a sample has of it.
+    """
+    if plan.given is not None:
+        return as_given(seed, plan.given, plan, Rows(values, weights))
     start = start_parameters(plan, values, weights, np.random.RandomState(seed % 2**32))
     weight = float(len(values) if weights is None else weights.sum())
     return FittedStart(seed, fit_in_memory(start, plan, Rows(values, weights)), weight=weight)
+
+
+def as_given(seed: int, given: Parameters, plan: StartPlan, rows: Rows) -> FittedStart:
+    """Return a mixture in original units as a start, and how it explains the sample."""
+    start = given.inside(plan.frame)
+    if (
+        start.family.name != plan.covariance_type
+    ):  # one variance per feature: this frame's units are others
+        start = Parameters.of(
+            plan.family, start.weights, start.means, start.covariances.mean(axis=1)
+        )
+    expectation, weight = expectation_in_memory(rows, plan.frame)
+    seen = Solution(
+        start,
+        (expectation(start).mean_log_likelihood,),
+        converged=False,
+        stopped_by="it is the model that was given",
+        narrow=narrow_components(start, plan.floor),
+        status=("ok",) * start.K,
+    )
+    return FittedStart(seed, seen, weight=weight)
 
 
 def fit_in_memory(start: Parameters, plan: StartPlan, rows: Rows) -> Solution:

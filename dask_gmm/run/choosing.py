@@ -79,7 +79,7 @@ def fit_candidates(job: Job, workers: Workers, clock: Clock) -> tuple[Selected, 
     with clock.step("survey"):
         seen = survey_stage(config, job.source, job.plan, passes)
     with clock.step("starts on the sample"):
-        started = start_stage(config, job.source, passes, seen)
+        started = start_stage(config, job.source, passes, seen, job.start)
     with clock.step("EM and what it has led to"), one_blas_thread():
         rows = readings_for_fit(seen, passes)
         if tracker is not None:

@@ -32,6 +32,7 @@ from dask_gmm.run.standing import goes_on, stands_by_configuration, stands_by_da
 from dask_gmm.run.unfinished import write_identity
 
 if TYPE_CHECKING:
+    from dask_gmm.mixture.parameters import Parameters
     from dask_gmm.model_file import Model
     from dask_gmm.run.numbering import Numbering
     from dask_gmm.run.plan import RunPlan
@@ -113,6 +114,8 @@ class Job:
         How classes get their labels.
     given : Given or None
         The model that is to be applied; None: one is fitted.
+    start : Parameters or None
+        Where the fit starts, in original units; None: where the sample's rows say.
     """
 
     config: Config
@@ -120,6 +123,7 @@ class Job:
     plan: RunPlan
     numbering: Numbering
     given: Given | None = None
+    start: Parameters | None = None
 
     @property
     def run_id(self) -> str:
@@ -240,12 +244,15 @@ def run_id(config: Config, manifest: InputManifest) -> str:
 def with_models(config: Config) -> Config:
     """Return a configuration that knows the content of the models that it names."""
     config = _with_prior(config)
-    reference = config.classes.reference
-    if reference is None:
+    named = {"align_to": config.classes.reference, "init": config.model.reference}
+    paths = {key: path for key, path in named.items() if path is not None}
+    if not paths:
         return config
     from dask_gmm.run.numbering import located_model, model_checksum
 
-    return config.knowing({"align_to": model_checksum(located_model(config, reference))})
+    return config.knowing(
+        {key: model_checksum(located_model(config, path)) for key, path in paths.items()}
+    )
 
 
 def _with_prior(config: Config) -> Config:
@@ -306,10 +313,12 @@ def _planned(
 ) -> Job:
     from dask_gmm.run.numbering import Numbering, require_features
     from dask_gmm.run.plan import plan_run
+    from dask_gmm.run.model_start import configured_start
 
     plan = plan_run(config, source, manifest)
     if given is None:
-        return Job(config, source, plan, Numbering.configured(config, source))
+        numbering = Numbering.configured(config, source)
+        return Job(config, source, plan, numbering, start=configured_start(config, source))
     require_features(given.model, source, given.path)
     return Job(config, source, plan, Numbering(), given)
 

@@ -168,7 +168,7 @@ def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan
         sample_rows=_sample_rows(config, kinds, D, grid.n_rows_total),
         family=kind,
         n_components=K,
-        together=kinds * config.model.n_init,
+        together=kinds * config.model.n_starts,
         outputs=tuple(config.written()),
         top=config.outputs.top,
         quantised=config.outputs.quantised,

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from dask_gmm.data.grid import Block
 from dask_gmm.data.halo import lengths, within
+from dask_gmm.data.several_cells import place_of
 from dask_gmm.data.sinks import Sink
-from dask_gmm.data.sources.several import input_of, place_of
+from dask_gmm.data.sources.several import input_of
 from dask_gmm.engine.reading import Cell
 from dask_gmm.mixture.kernel import Kernel
 from dask_gmm.mixture.lookup import LookUp

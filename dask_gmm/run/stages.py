@@ -150,8 +150,17 @@ def _where_invalid(source: Source, plan: RunPlan, seen: Survey) -> str:
     )
 
 
-def start_stage(config: Config, source: Source, readings: Readings, seen: Survey) -> Started:
-    """Fit every start of every kind on the sample, where passes run, and choose who goes on."""
+def start_stage(
+    config: Config,
+    source: Source,
+    readings: Readings,
+    seen: Survey,
+    given: Parameters | None = None,
+) -> Started:
+    """Fit every start of every kind on the sample, where passes run, and choose who goes on.
+
+    A mixture that is ``given``, in original units, is the only start, and goes on as it is.
+    """
     model, sample, D = config.model, seen.sample, source.n_features
     unit = seen.moments.deviations if config.standardize else np.ones(D)
     # Candidates share readings, so they share a frame: an isotropic family wants one power of two
@@ -163,15 +172,16 @@ def start_stage(config: Config, source: Source, readings: Readings, seen: Survey
         StartPlan(
             name,
             K,
-            model.init,
+            model.init if isinstance(model.init, str) else "given",
             frame,
             frame.floor(reg_covar),
             affordable_steps(family(name), K, D, len(sample.rows)),
             config.fit.acceleration == "auto",
+            given,
         )
         for name, K in model.kinds
     ]
-    seeds = [model.random_state + i for i in range(model.n_init)]
+    seeds = [model.random_state + i for i in range(model.n_starts)]
     fitted = fit_starts(readings, plans, seeds, sample)
     stay = going_on(fitted, sample, halving=config.fit.halving)
     return Started(frame, reg_covar, tuple(fitted), tuple(stay))

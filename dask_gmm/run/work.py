@@ -209,7 +209,7 @@ def go_through_stages(
         seen = survey_stage(config, source, plan, passes)
     n_survey = passes.n_passes
     with clock.step("starts on the sample"):
-        started = start_stage(config, source, passes, seen)
+        started = start_stage(config, source, passes, seen, job.start)
     repeats = repeats_enough(seen)
     # On distinct rows EM runs in this process: one thread, as on the workers, for the same bits.
     with clock.step("EM over distinct rows" if repeats else "EM over all rows"), one_blas_thread():

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dask_gmm.data.several_cells import place_of
 from dask_gmm.data.sinks import Sink
-from dask_gmm.data.sources.several import SeveralSource, members_of, place_of
+from dask_gmm.data.sources.several import SeveralSource, members_of
 from dask_gmm.engine.cluster import Workers
 from dask_gmm.engine.news import Watcher
 from dask_gmm.engine.passes import Passes

@@ -313,9 +313,10 @@ def _misplaced(config: Config, judge: Judge) -> list[Problem]:
                 ("run_dir",), "a directory of its own, below or beside the working directory"
             )
         ]
-    reference = config.classes.reference
-    if reference is not None and config._absolute(reference).is_relative_to(run_dir):
-        return [judge.refused(("run_dir",), "a directory apart from that of classes.align_to")]
+    named = {"classes.align_to": config.classes.reference, "model.init": config.model.reference}
+    for key, model in named.items():
+        if model is not None and config._absolute(model).is_relative_to(run_dir):
+            return [judge.refused(("run_dir",), f"a directory apart from that of {key}")]
     for path in paths.sources + paths.beside:
         # Whatever a glob matches lies below the part in front of its first wildcard.
         source = Path(re.split(r"[*?\[]", path)[0])

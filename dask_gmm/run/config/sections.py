@@ -95,6 +95,15 @@ class Source(Section):
     """Options and credentials of a remote store; never shown, never hashed."""
 
 
+class FromModel(Section):
+    """A start from an earlier model, from which EM goes on over all rows."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    from_: Text = Field(alias="from", examples=["runs/yesterday"])
+    """A run's directory, or a model's file, of as many components of the same family."""
+
+
 class Model(Section):
     """The mixture, and how it is estimated."""
 
@@ -103,9 +112,9 @@ class Model(Section):
     covariance_type: CovarianceType | Several[CovarianceType] = "full"
     """The family of covariances; of a list `select` chooses one."""
     n_init: AFew = 4
-    """The number of starts, of which the best goes on."""
-    init: Literal["kmeans", "k-means++", "random", "random_from_data"] = "kmeans"
-    """How a start is found."""
+    """The number of starts, of which the best goes on; an earlier model is one."""
+    init: Literal["kmeans", "k-means++", "random", "random_from_data"] | FromModel = "kmeans"
+    """How a start is found; {from: MODEL}: where an earlier model ended."""
     tol: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
     """auto: stop by the predicted gain; a number: by the change in mean log-likelihood per row."""
     max_iter: AtLeastOne = 200
@@ -114,6 +123,16 @@ class Model(Section):
     """Added to variances in the model frame; auto: the quantisation variance of integer data."""
     random_state: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """The seed of every random draw."""
+
+    @property
+    def reference(self) -> str | None:
+        """The earlier model to start from."""
+        return self.init.from_ if isinstance(self.init, FromModel) else None
+
+    @property
+    def n_starts(self) -> int:
+        """How many starts there are of each kind."""
+        return self.n_init if self.reference is None else 1
 
     @property
     def kinds(self) -> tuple[tuple[str, int], ...]:

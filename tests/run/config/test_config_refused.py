@@ -201,7 +201,6 @@ def test_all_problems_are_told_at_once_in_the_order_of_lines(path):
 @pytest.mark.parametrize(
     ("override", "key"),
     [
-        ("model.init={from: other}", "model.init"),
     ],
 )
 def test_what_is_not_built_yet_is_refused_not_ignored(path, override, key):
