@@ -20,14 +20,15 @@ class DecodedArray:
     Parameters
     ----------
     array : StoredArray
-    scale, offset : float
+    scale, offset : float or tuple of float
+        One for all, or one for each position along the first axis: of every band its own.
     empty : tuple of float
         Stored values that stand for no data, each one that the array can hold.
     """
 
     array: StoredArray
-    scale: float = 1.0
-    offset: float = 0.0
+    scale: float | tuple[float, ...] = 1.0
+    offset: float | tuple[float, ...] = 0.0
     empty: tuple[float, ...] = ()
 
     @property
@@ -45,12 +46,15 @@ class DecodedArray:
         """float32 where that holds all stored numbers, and no offset takes digits; or float64."""
         kind, size = self.array.dtype.kind, self.array.dtype.itemsize
         exact = size <= 2 if kind in "biu" else size <= 4
-        return np.dtype(np.float32 if exact and not self.offset else np.float64)
+        return np.dtype(np.float32 if exact and not np.any(self.offset) else np.float64)
 
     @property
-    def step(self) -> float:
-        """From one number to the next; 0 where floating point is stored."""
-        return abs(self.scale) * step_of(self.array.dtype)
+    def step(self) -> float | tuple[float, ...]:
+        """From one number to the next, one for each scale; 0 where floating point is stored."""
+        step = step_of(self.array.dtype)
+        if isinstance(self.scale, tuple):
+            return tuple(abs(each) * step for each in self.scale)
+        return abs(self.scale) * step
 
     @property
     def axis_names(self) -> tuple[str | None, ...] | None:
@@ -82,8 +86,8 @@ class DecodedArray:
         """
         stored = self.array.read(selection)
         values = stored.astype(self.dtype)
-        values *= self.scale
-        values += self.offset
+        values *= _along(self.scale, selection)
+        values += _along(self.offset, selection)
         for value in self.empty:
             values[np.isnan(stored) if math.isnan(value) else stored == value] = np.nan
         return values
@@ -95,3 +99,10 @@ class DecodedArray:
     def inventory(self) -> Inventory:
         """Look at the stored array."""
         return self.array.inventory()
+
+
+def _along(each: float | tuple[float, ...], selection: tuple[slice, ...]) -> Any:
+    """Return what multiplies a region: a number, or one for each place along its first axis."""
+    if not isinstance(each, tuple):
+        return each
+    return np.array(each[selection[0]]).reshape(-1, *(1 for _ in selection[1:]))

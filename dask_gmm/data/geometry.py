@@ -55,7 +55,7 @@ class Geometry:
         What the input itself declares, in stored units.
     scaling : tuple of (float, float) or None
         Scale and offset of every feature that is read: value = scale * stored + offset. Rows are
-        read as stored.
+        the values.
     header : str
         A JSON object of what else the format wants back: for sinks of the same format only.
     """

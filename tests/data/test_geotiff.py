@@ -22,6 +22,7 @@ def write(path, values, mask=None, alpha=False, **profile):
     """Write bands (B, h, w) as rasterio does; options are GDAL's."""
     count, height, width = values.shape
     names, scales = profile.pop("descriptions", ()), profile.pop("scales", None)
+    offsets = profile.pop("offsets", None)
     profile = {"crs": UTM, "transform": PLACED, "dtype": values.dtype.name, **profile}
     size = {"count": count, "height": height, "width": width}
     with warnings.catch_warnings():
@@ -35,6 +36,8 @@ def write(path, values, mask=None, alpha=False, **profile):
                 dataset.set_band_description(band, name)
             if scales is not None:
                 dataset.scales = scales
+            if offsets is not None:
+                dataset.offsets = offsets
             if mask is not None:
                 dataset.write_mask(mask)
             if alpha:
@@ -114,8 +117,54 @@ def test_where_its_pixels_lie_is_told(tmp_path):
     assert geometry.transform == tuple(PLACED)[:6]
     assert geometry.pixel == (pytest.approx(28.5**2), "metre^2")
     assert [axis.start for axis in geometry.axes] == [9120760.75 - 14.25, 288776.25 + 14.25]
-    assert geometry.scaling == ((0.5, 0.0), (1.0, 0.0), (1.0, 0.0))  # kept: rows are as stored
+    assert geometry.scaling == ((0.5, 0.0), (1.0, 0.0), (1.0, 0.0))
     assert open_source("geotiff", path, columns=[1]).geometry.scaling is None
+
+
+def test_rows_are_values_by_scale_and_offset_of_their_band(tmp_path):
+    """What rasterio gives with its own scales and offsets, band by band."""
+    stored = drawn(4, dtype="u2")
+    stored[2, 5:9, 7] = 3
+    scales, offsets = (2.75e-5, 0.5, 1.0, 2.75e-5), (-0.2, 0.0, 10.0, -0.2)
+    path = write(
+        tmp_path / "a.tif", stored, nodata=3, scales=scales, offsets=offsets, **LAYOUTS["tiles"]
+    )
+    with rasterio.open(path) as dataset:
+        meant = dataset.read().astype("f8") * np.array(dataset.scales)[:, None, None]
+        meant += np.array(dataset.offsets)[:, None, None]
+    source = open_source("geotiff", path)
+    found, valid = rows_of(source)
+    empty = (stored == 3).any(axis=0)
+    assert empty.any()
+    np.testing.assert_array_equal(valid, ~empty)
+    np.testing.assert_allclose(found[~empty], np.moveaxis(meant, 0, -1)[~empty], rtol=1e-12)
+    assert source.feature_steps == scales  # so that a floor knows the rounding
+    chosen = open_source("geotiff", path, columns=[2, 0], nodata=4)
+    values, kept = rows_of(chosen)
+    assert chosen.feature_steps == (1.0, 2.75e-5)
+    np.testing.assert_array_equal(kept, ~(stored[[2, 0]] == 4).any(axis=0))
+    np.testing.assert_allclose(values[kept], np.moveaxis(meant[[2, 0]], 0, -1)[kept], rtol=1e-12)
+    with pytest.raises(ConfigurationError, match=r"found 1000000\.0.*before scale"):
+        open_source("geotiff", path, nodata=1e6)
+
+
+def test_the_zero_frame_of_packed_bands_is_recognised_as_it_is_stored(tmp_path):
+    values = drawn(dtype="u2")
+    values[:, :20] = 0
+    path = write(tmp_path / "a.tif", values, scales=(0.1,) * 3, offsets=(-5.0, 2.0, 0.0))
+    source = open_source("geotiff", path)
+    valid = rows_of(source)[1]
+    assert not valid[:20].any()
+    assert valid[20:].all()
+
+
+def test_bands_packed_otherwise_go_together_as_values(tmp_path):
+    meant = drawn(dtype="u2") * 0.5
+    one = write(tmp_path / "a.tif", (meant * 2).astype("u2"), scales=(0.5,) * 3)
+    other = write(tmp_path / "b.tif", (meant * 4).astype("u2"), scales=(0.25,) * 3)
+    members = open_source("geotiff", [one, other]).members
+    for member in members:
+        np.testing.assert_array_equal(rows_of(member)[0], np.moveaxis(meant, 0, -1))
 
 
 def test_a_picture_that_lies_nowhere_has_no_place(tmp_path):

@@ -124,7 +124,7 @@ def test_nodata_of_the_configuration_is_in_stored_units(tmp_path):
         ({"variable": "sst"}, "is one of space or time; set null for one feature"),
         (
             {"variable": "sst", "feature_axis": None, "nodata": -99999},
-            r"source.nodata: found -99999.* cannot hold; .* before scale_factor",
+            r"source.nodata: found -99999.* cannot hold; .* before scale and offset",
         ),
     ],
 )

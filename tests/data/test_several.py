@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dask_gmm.data.grid import Grid
+from dask_gmm.data.several_cells import SeveralCells
 from dask_gmm.data.sources import KINDS, MaskOptions, open_source
 from dask_gmm.data.sources.opening import Likeness, unique_names
-from dask_gmm.data.sources.several import SeveralCells, manifests_of
+from dask_gmm.data.sources.several import manifests_of
 from dask_gmm.errors import ConfigurationError, InputDataError
 
 AXES = st.lists(st.tuples(st.integers(1, 7), st.integers(1, 4)), min_size=1, max_size=3)

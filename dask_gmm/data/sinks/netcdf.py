@@ -19,6 +19,8 @@ from dask_gmm.errors import ConfigurationError, RunFailedError
 _CARRIED = ("grid_mapping", "coordinates")
 #: Where a coordinate names the variable of its cells' borders.
 _BORDERS = ("bounds", "edges", "climatology")
+#: Of a coordinate that are copied together: one over latitude and longitude may be large.
+COPIED_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -173,11 +175,24 @@ def _copy(variable: Any, target: Any, dims: set[str]) -> None:
     copied = target.createVariable(variable.name, kind, variable.dimensions, fill_value=fill)
     copied.set_auto_maskandscale(False)
     copied.setncatts(attributes)
-    copied[...] = variable[...]
+    for part in _parts(variable):
+        copied[part] = variable[part]
     for each in _borders(variable):
         own = set(each.dimensions) - dims
         if len(own) <= 1:
             _copy(each, target, dims | own)
+
+
+def _parts(variable: Any) -> Iterator[Any]:
+    """Cut a variable along its first axis, so that little of it is in memory at a time."""
+    if not variable.ndim:
+        yield ...
+        return
+    itemsize = 64 if variable.dtype is str else variable.dtype.itemsize
+    n = variable.shape[0]
+    together = max(1, COPIED_BYTES * n // max(1, variable.size * itemsize))
+    for start in range(0, n, together):
+        yield slice(start, min(start + together, n))
 
 
 def _borders(variable: Any) -> Iterator[Any]:

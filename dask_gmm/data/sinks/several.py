@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy.typing as npt
 
+from dask_gmm.data.several_cells import SeveralCells
 from dask_gmm.data.sinks import Sink, Unfinished
-from dask_gmm.data.sources.several import SeveralCells
 
 
 @dataclass(frozen=True)

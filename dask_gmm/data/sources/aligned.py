@@ -87,15 +87,15 @@ class AlignedSource:
         Frequencies, of the leading shape, in any chunks.
     nodata : tuple of float
         In stored units; NaN is allowed.
-    blank : float or None
-        What a scene's frame was filled with, where the file does not say so.
+    blank : tuple of float, or None
+        What a scene's frame was filled with, (D,), where the file does not say so.
     """
 
     source: GridSource
     masks: tuple[Mask, ...] = ()
     weights: StoredArray | None = None
     nodata: tuple[float, ...] = ()
-    blank: float | None = None
+    blank: tuple[float, ...] | None = None
 
     @property
     def path(self) -> str:
@@ -216,7 +216,7 @@ class AlignedSource:
         return [*(mask.array for mask in self.masks), *weights]
 
     def _blank_in_words(self) -> tuple[str, ...]:
-        return () if self.blank is None else (f"{self.blank:g} in all features",)
+        return () if self.blank is None else ("0 in all features",)
 
     def _weights(
         self, region: tuple[slice, ...], valid: npt.NDArray[np.bool_] | None
@@ -298,10 +298,10 @@ def _holds_any(values: npt.NDArray[Any], nodata: Sequence[float]) -> npt.NDArray
     return found
 
 
-def _holds_only(values: npt.NDArray[Any], blank: float) -> npt.NDArray[np.bool_]:
-    """Tell which rows (n, D) hold nothing but one value, (n,)."""
-    found = np.empty(len(values), dtype=bool)
+def _holds_only(values: npt.NDArray[Any], blank: Sequence[float]) -> npt.NDArray[np.bool_]:
+    """Tell which rows (n, D) are one row, (n,)."""
+    found, row = np.empty(len(values), dtype=bool), np.asarray(blank, values.dtype)
     for start in range(0, len(values), _ROWS):
         here = slice(start, start + _ROWS)
-        found[here] = (values[here] == blank).all(axis=1)
+        found[here] = (values[here] == row).all(axis=1)
     return found

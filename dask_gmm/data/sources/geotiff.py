@@ -15,6 +15,8 @@ from dask_gmm.data.sources import SourceOptions
 from dask_gmm.data.sources.aligned import AlignedSource, GridSource, Mask
 from dask_gmm.data.sources.array import ArraySource
 from dask_gmm.data.sources.openers import aligned, place_of, resolve_columns
+from dask_gmm.data.sources.packing import require_possible, unpacked, without_nodata
+from dask_gmm.data.stored import StoredArray
 from dask_gmm.errors import ConfigurationError, InputDataError
 
 log = logging.getLogger(__name__)
@@ -26,10 +28,10 @@ _POINT = "AREA_OR_POINT"
 def open_geotiff(options: SourceOptions) -> GridSource:
     """Open a GeoTIFF: its bands are the features, alpha is a mask.
 
-    Rows hold what is stored: a scale and an offset are told by `geometry`, not applied, so that
-    integers stay integers. Pixels are left out by the declared nodata value (in any band), by an
-    alpha band or the file's own mask, and, where none of these is declared, by zeros in all bands
-    if they reach into two corners or more: the frame of a scene that was turned north-up.
+    Rows hold values: what is stored times the band's scale plus its offset. Pixels are left out by
+    the declared nodata value (in any band), by an alpha band or the file's own mask, and, where
+    none of these is declared, by zeros in all bands if they reach into two corners or more: the
+    frame of a scene that was turned north-up.
     """
     path = place_of(options)
     if is_url(path):
@@ -52,21 +54,40 @@ def open_geotiff(options: SourceOptions) -> GridSource:
                 f"declared, the first is {missing[0]}; write them, declare the value, or set "
                 "source.missing_chunks: fill to read zeros"
             )
-        array = RasterArray.of_dataset(dataset, bands, missing)
+        stored = RasterArray.of_dataset(dataset, bands, missing)
         own_mask = _own_mask(dataset, bands) if options.nodata == "auto" else None
-        source = ArraySource(
-            options.kind, path, None, array, 0, columns, tuple(names[i] for i in chosen), geometry
+        scales, offsets = (
+            [each[i - 1] for i in bands] for each in (dataset.scales, dataset.offsets)
         )
-    found = aligned(source, options, [{"nodata": geometry.nodata}])
+    array: StoredArray = stored
+    declared = [] if geometry.nodata is None else [geometry.nodata]
+    known: list[dict[str, Any]] = [{"nodata": geometry.nodata}]
+    look_for_frame, step = options.nodata == "auto" and not declared, None
+    if geometry.scaling is not None:
+        require_possible(options.nodata, [stored], path)
+        decoded = unpacked(stored, tuple(scales), tuple(offsets), declared, options.nodata)
+        array, step, options, known = decoded, decoded.step, without_nodata(options), []
+    source = ArraySource(
+        options.kind,
+        path,
+        None,
+        array,
+        0,
+        columns,
+        tuple(names[i] for i in chosen),
+        geometry,
+        step,
+    )
+    found = aligned(source, options, known)
     if own_mask is not None:
         return _and_mask(found, own_mask)
-    if options.nodata == "auto" and geometry.nodata is None and _has_blank_corners(source):
+    if look_for_frame and _has_blank_corners(stored, list(chosen)):
         log.warning(
             "%s: declares no value for no data, and two or more of its corners are zero in every "
             "band: pixels that are zero in all bands are left out (source.nodata: null keeps them)",
             path,
         )
-        return _and_blank(found)
+        return _and_blank(found, tuple(offsets[i] for i in chosen))
     return found
 
 
@@ -139,23 +160,22 @@ def _and_mask(source: GridSource, mask: Mask) -> GridSource:
     return AlignedSource(source, (mask,))
 
 
-def _and_blank(source: GridSource) -> GridSource:
+def _and_blank(source: GridSource, blank: tuple[float, ...]) -> GridSource:
     if isinstance(source, AlignedSource):
-        return replace(source, blank=0.0)
-    return AlignedSource(source, blank=0.0)
+        return replace(source, blank=blank)
+    return AlignedSource(source, blank=blank)
 
 
-def _has_blank_corners(source: ArraySource) -> bool:
+def _has_blank_corners(array: RasterArray, chosen: list[int]) -> bool:
     """Tell whether two corners are zero in all of several bands of integers."""
-    if source.n_features < 2 or source.dtype.kind not in "iu":
+    if len(chosen) < 2 or array.dtype.kind not in "iu":
         return False
-    height, width = source.grid.shape
+    height, width = array.shape[1:]
     if min(height, width) < 4:
         return False
     corners = [
-        source.array.read((slice(0, source.array.shape[0]), rows, columns))
+        array.read((slice(0, array.shape[0]), rows, columns))
         for rows in (slice(0, 2), slice(height - 2, height))
         for columns in (slice(0, 2), slice(width - 2, width))
     ]
-    chosen = list(source.columns or range(source.n_features))
     return sum(not corner[chosen].any() for corner in corners) >= 2

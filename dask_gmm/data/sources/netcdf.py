@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,11 @@ from dask_gmm.data.geometry import Axis, Geometry
 from dask_gmm.data.netcdf_array import NetcdfArray, netcdf_file
 from dask_gmm.data.sources import SourceOptions
 from dask_gmm.data.sources.aligned import GridSource, possible_nodata
-from dask_gmm.data.sources.array import ArraySource, BandSource
+from dask_gmm.data.sources.array import ArraySource
+from dask_gmm.data.sources.bands import BandSource
 from dask_gmm.data.sources.openers import aligned, place_of, resolve_columns
-from dask_gmm.data.stored import StoredArray, resolve_feature_axis
+from dask_gmm.data.sources.packing import require_possible, unpacked, without_nodata
+from dask_gmm.data.stored import StoredArray, resolve_feature_axis, step_of
 from dask_gmm.errors import ConfigurationError
 
 #: What CF calls space and time: `axis`, or the unit of a coordinate.
@@ -59,25 +61,14 @@ class _Variable:
         """Whether what is stored is not what is meant."""
         return (self.scale, self.offset) != (1.0, 0.0)
 
+    @property
+    def step(self) -> float:
+        """From one number that is meant to the next; 0 where floating point is stored."""
+        return abs(self.scale) * step_of(self.array.dtype)
+
     def decoded(self, nodata: Any) -> DecodedArray:
         """Return the numbers that are meant; NaN where there is none."""
-        empty = self.empty
-        if nodata != "auto":
-            wanted = () if nodata is None else np.atleast_1d(nodata).tolist()
-            empty = possible_nodata(wanted, self.array.dtype)
-        return DecodedArray(self.array, self.scale, self.offset, empty)
-
-
-def _require_possible(nodata: Any, found: Sequence[_Variable], place: str) -> None:
-    """Refuse a value for no data that no variable can hold as it is stored."""
-    wanted = [] if nodata in ("auto", None) else np.atleast_1d(nodata).tolist()
-    for value in wanted:
-        if not any(possible_nodata([value], each.array.dtype) for each in found):
-            dtypes = ", ".join(sorted({str(each.array.dtype) for each in found}))
-            raise ConfigurationError(
-                f"source.nodata: found {value!r}, which {place} ({dtypes}) cannot hold; allowed "
-                "are values of that dtype, in stored units, before scale_factor and add_offset"
-            )
+        return unpacked(self.array, self.scale, self.offset, self.empty, nodata)
 
 
 def open_netcdf(options: SourceOptions) -> GridSource:
@@ -101,9 +92,9 @@ def open_netcdf(options: SourceOptions) -> GridSource:
         packed = apart or any(each.packed for each in found)
         arrays: list[StoredArray] = [each.array for each in found]
         if packed:
-            _require_possible(options.nodata, found, place)
+            require_possible(options.nodata, [each.array for each in found], place)
             arrays = [each.decoded(options.nodata) for each in found]
-        steps = tuple(each.step for each in arrays if isinstance(each, DecodedArray)) or None
+        steps = tuple(each.step for each in found) if packed else None
         if options.variable is None and options.columns is not None:
             _require_alike(found, place)
             axis, features = None, tuple(names)
@@ -120,7 +111,7 @@ def open_netcdf(options: SourceOptions) -> GridSource:
     if not packed:
         return aligned(source, options, [{"_FillValue": list(found[0].empty)}])
     # What stands for no data is NaN by now, whatever it was.
-    return aligned(source, _with_nodata(options), [])
+    return aligned(source, without_nodata(options), [])
 
 
 def _variables(dataset: Any) -> dict[str, Any]:
@@ -218,10 +209,6 @@ def _rows(
         features = features and tuple(features[column] for column in columns)
     step = None if steps is None else steps[0]
     return ArraySource("netcdf", place, name, array, axis, columns, features, geometry, step)
-
-
-def _with_nodata(options: SourceOptions) -> SourceOptions:
-    return replace(options, nodata=(float("nan"),))
 
 
 def _geometry(

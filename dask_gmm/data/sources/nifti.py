@@ -7,13 +7,13 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from dask_gmm.data.decoded import DecodedArray
 from dask_gmm.data.folders import is_url
 from dask_gmm.data.geometry import Affine, Axis, Geometry
 from dask_gmm.data.nifti_array import open_nifti_array
 from dask_gmm.data.sources import SourceOptions
 from dask_gmm.data.sources.aligned import GridSource
 from dask_gmm.data.sources.openers import aligned, place_of, rows_of
+from dask_gmm.data.sources.packing import require_possible, unpacked, without_nodata
 from dask_gmm.data.stored import StoredArray
 from dask_gmm.errors import ConfigurationError
 
@@ -42,8 +42,9 @@ def open_nifti(options: SourceOptions) -> GridSource:
     step = None
     attributes: dict[str, Any] = {}
     if (slope, offset) != (1.0, 0.0):
-        decoded = DecodedArray(stored, float(slope), float(offset))
-        array, step = decoded, decoded.step
+        require_possible(options.nodata, [stored], place)
+        decoded = unpacked(stored, float(slope), float(offset), (), options.nodata)
+        array, step, options = decoded, decoded.step, without_nodata(options)
     source = rows_of(array, attributes, options, place)
     geometry = _geometry(image, source.feature_axis)
     return aligned(replace(source, geometry=geometry, step=step), options, [attributes])

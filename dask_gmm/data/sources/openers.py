@@ -20,7 +20,8 @@ from dask_gmm.data.sources.aligned import (
     open_weights,
     possible_nodata,
 )
-from dask_gmm.data.sources.array import ArraySource, BandSource
+from dask_gmm.data.sources.array import ArraySource
+from dask_gmm.data.sources.bands import BandSource
 from dask_gmm.data.stored import StoredArray, resolve_feature_axis
 from dask_gmm.data.zarr_array import ZarrArray
 from dask_gmm.data.zarr_hierarchy import locate_array, locate_member, node_kind

@@ -39,24 +39,19 @@ class Likeness:
     names : tuple of str or None
     dtype : numpy.dtype or None
         As stored, byte order aside.
-    scaling : tuple of (float, float) or None
-        Scale and offset of every feature.
     """
 
     where: str
     n_features: int
     names: tuple[str, ...] | None = None
     dtype: np.dtype[Any] | None = None
-    scaling: tuple[tuple[float, float], ...] | None = None
 
     @classmethod
     def of(cls, source: Source, where: str) -> Likeness:
         """Return what a source is like."""
         dtypes = {each.newbyteorder("=") for each in source.feature_dtypes}
         dtype = dtypes.pop() if len(dtypes) == 1 else source.dtype.newbyteorder("=")
-        scaling = None if source.geometry is None else source.geometry.scaling
-        scaling = scaling or ((1.0, 0.0),) * source.n_features
-        return cls(where, source.n_features, source.feature_names, dtype, scaling)
+        return cls(where, source.n_features, source.feature_names, dtype)
 
     @property
     def dtype_name(self) -> str | None:
@@ -84,11 +79,6 @@ class Likeness:
             return (
                 f"holds {other.dtype}, but {self.where} holds {self.dtype}; values of different "
                 "types are seldom in the same units: convert it, or leave it out"
-            )
-        if self.scaling is not None and other.scaling != self.scaling:
-            return (
-                f"has other scales and offsets of its features than {self.where}, so that stored "
-                "values mean something else: convert it, or leave it out"
             )
         return None
 
