@@ -103,7 +103,7 @@ def _damage_chunk(path):
 
 
 def _read_ome(path):
-    return zarr.open_group(path, mode="r")["labels/0"][...]
+    return zarr.open_group(path, mode="r")["0"][...]
 
 
 def _write_picture(path, values):

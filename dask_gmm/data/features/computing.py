@@ -34,15 +34,12 @@ class Features:
     bands : tuple of str
         Of the source.
     steps : tuple of Step
-    scaling : tuple of (float, float) or None
-        Scale and offset of every band: what is stored is not what expressions mean.
     dtype : numpy.dtype
         Of the features.
     """
 
     bands: tuple[str, ...]
     steps: tuple[Step, ...]
-    scaling: tuple[tuple[float, float], ...] | None
     dtype: np.dtype[Any]
 
     @property
@@ -57,8 +54,8 @@ class Features:
 
     @property
     def chosen(self) -> tuple[int, ...] | None:
-        """The bands by number, where all features are bands as they are stored; else None."""
-        if self.scaling is not None or not all(is_band(step) for step in self.steps):
+        """The bands by number, where all features are bands as they are; else None."""
+        if not all(is_band(step) for step in self.steps):
             return None
         return tuple(self.bands.index(name) for name in self.names)
 
@@ -128,9 +125,6 @@ class Features:
         hidden = None if valid is None or valid[here].all() else ~valid[here]
         for number in self.used:
             plane = np.array(bands[number][here], dtype=np.float64, order="C")
-            if self.scaling is not None:
-                scale, offset = self.scaling[number]
-                plane = plane * scale + offset
             if hidden is not None:
                 plane[hidden] = np.nan
             made[self.bands[number]] = plane

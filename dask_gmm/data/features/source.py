@@ -47,9 +47,8 @@ class FeatureSource:
             If they do not fit.
         """
         bands = bands_of(where, source)
-        scaling = None if source.geometry is None else source.geometry.scaling
         steps = resolve(recipes, bands)
-        features = Features(bands.names, steps, scaling, np.dtype(np.float64))
+        features = Features(bands.names, steps, np.dtype(np.float64))
         kept = source.dtype if features.chosen is not None else _floating(source.dtype)
         return cls(source, tuple(recipes), replace(features, dtype=kept))
 
@@ -84,19 +83,14 @@ class FeatureSource:
     @property
     def feature_steps(self) -> tuple[float, ...]:
         """(D,), of bands their own; what is computed has none."""
-        scaling = self.features.scaling
         return tuple(
-            0.0
-            if number is None
-            else self.source.feature_steps[number] * abs(scaling[number][0] if scaling else 1.0)
-            for number in self._numbers
+            0.0 if number is None else self.source.feature_steps[number] for number in self._numbers
         )
 
     @property
     def geometry(self) -> Geometry | None:
-        """Of what is read; scales and offsets are applied."""
-        geometry = self.source.geometry
-        return None if geometry is None else replace(geometry, scaling=None)
+        """Of what is read."""
+        return self.source.geometry
 
     @property
     def beside_bytes(self) -> int:
