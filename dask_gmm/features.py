@@ -119,7 +119,7 @@ def _computed(
 ) -> dict[str, npt.NDArray[np.floating[Any]]]:
     """Return every feature by name, of the leading shape."""
     dtype = np.dtype(np.result_type(given.dtype, np.float32))
-    made = Features(given.names, resolve(recipes, given), None, dtype)
+    made = Features(given.names, resolve(recipes, given), dtype)
     whole = tuple(slice(0, n) for n in given.shape)
     planes = made.of(block, whole, whole).values.T
     return {name: each.reshape(given.shape) for name, each in zip(made.names, planes, strict=True)}

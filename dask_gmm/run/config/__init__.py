@@ -274,7 +274,7 @@ def load_config(
         document = apply_override(document, argument)
     substitution = substitute(document, os.environ)
     judge = Judge(substitution.document, substitution.templates, _schema())
-    problems = [*substitution.problems, *judge.not_yet()]
+    problems = list(substitution.problems)
     try:
         config = Config.model_validate(substitution.document.value)
     except ValidationError as error:

@@ -16,7 +16,6 @@ from pydantic_core import ErrorDetails
 
 from dask_gmm.run.config.allowed import Allowed
 from dask_gmm.run.config.document import Document, KeyPath, dotted, plain_scalar
-from dask_gmm.run.config.not_yet import not_yet_refusals
 from dask_gmm.run.config.secrets import text_without_secrets
 
 
@@ -30,14 +29,11 @@ class Problem:
         The key and the words.
     at_key
         Whether the key itself is wrong, not its value.
-    hides
-        The path at and below which the type checks have nothing more to say (default: ``path``).
     """
 
     path: KeyPath
     text: str
     at_key: bool = False
-    hides: KeyPath | None = None
 
 
 def report(problems: Iterable[Problem], document: Document) -> str:
@@ -70,18 +66,9 @@ class Judge:
         self._templates = templates
         self._allowed = Allowed(schema, document.value)
 
-    def not_yet(self) -> Iterator[Problem]:
-        """Yield what the contract names and this version does not do."""
-        for line in not_yet_refusals(self._document.value):
-            found = self._found(line.path)
-            text = f"found {found}, not supported in this version; allowed {line.instead}"
-            # The other keys of a source or cluster of a later kind are not known here either.
-            hides = line.path[:-1] if line.path[-1] == "kind" else None
-            yield Problem(line.path, text, hides=hides)
-
     def invalid(self, error: ValidationError, known: Sequence[Problem]) -> Iterator[Problem]:
         """Yield pydantic's findings in our words, except where ``known`` problems explain them."""
-        hidden = [problem.path if problem.hides is None else problem.hides for problem in known]
+        hidden = [problem.path for problem in known]
         for details in error.errors(include_url=False, include_input=False):
             path = self._path(details)
             # A union reports once for each of its branches: one line is enough.

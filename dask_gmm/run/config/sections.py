@@ -1,8 +1,4 @@
-"""The sections of a configuration, version 1: names and defaults as the contract has them.
-
-The types say what this version can do. What the contract names beyond it stands in
-`not_yet`, whose refusals come before these types are consulted.
-"""
+"""The sections of a configuration, version 1: names and defaults as the contract has them."""
 
 from __future__ import annotations
 

@@ -201,16 +201,6 @@ def test_all_problems_are_told_at_once_in_the_order_of_lines(path):
 @pytest.mark.parametrize(
     ("override", "key"),
     [
-    ],
-)
-def test_what_is_not_built_yet_is_refused_not_ignored(path, override, key):
-    line = refusals(path, override)[0].removeprefix(f"--set {override}: ")
-    assert re.match(rf"{re.escape(key)}: found .*, not supported in this version; allowed ", line)
-
-
-@pytest.mark.parametrize(
-    ("override", "key"),
-    [
         ("outputs.keep=[id]", "outputs.keep"),
         ("outputs.labels={kind: parquet, path: labels}", "outputs.labels.kind"),
         ("outputs.labels={kind: nifti, path: labels.nii}", "outputs.labels.kind"),
