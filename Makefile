@@ -19,7 +19,7 @@ RUN = "$(BIN)/python" -m
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long test-packaging test-memory test-slurm chaos lint format bench bench-pass-cost bench-chunks bench-scaling \
-  bench-selection bench-rare bench-context bench-out-of-core bench-spark docs pictures clean
+  bench-prediction bench-selection bench-rare bench-context bench-out-of-core bench-spark docs pictures clean
 .SUFFIXES:
 .NOTPARALLEL: # one pip at a time in an environment
 
@@ -66,6 +66,9 @@ bench: $(VENV)/.stamp-test $(VENV)/.stamp-demo ## run the benchmarks, write thei
 bench-pass-cost: $(VENV)/.stamp-test ## a pass against reading plus arithmetic; 7 minutes
 	@$(RUN) benchmarks.bench_pass_cost --require-sum 1.15 --require-larger 1.15 $(ARGS)
 
+bench-prediction: $(VENV)/.stamp-test $(VENV)/.stamp-demo ## labels against reading, kernel and writing; 5 minutes
+	@$(RUN) benchmarks.bench_prediction --require-sum 1.2 --require-relief 60 $(ARGS)
+
 bench-chunks: $(VENV)/.stamp-test ## passes over up to a hundred thousand chunks; 5 minutes
 	@$(RUN) benchmarks.bench_chunks --require-engine 1 $(ARGS)
 
@@ -95,7 +98,7 @@ docs: $(VENV)/.stamp-docs ## build the pages into build/docs; a warning is an er
 	@echo "build/docs/index.html"
 
 pictures: $(VENV)/.stamp-demo $(VENV)/.stamp-test ## draw the pages' pictures: the README's from the demo's result
-	@$(RUN) docs.draw_pictures runs/blue-marble
+	@$(RUN) docs.draw_pictures runs/blue-marble $(wildcard runs/landsat runs/shaded-relief runs/mri)
 	@DASK_GMM_PICTURES=draw $(RUN) pytest -q tests/docs/test_pages.py -k tutorials
 
 clean: ## remove the environment and all caches; data/ and runs/ stay

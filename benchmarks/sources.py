@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,8 +13,14 @@ from typing import Any
 import numpy as np
 
 from dask_gmm.data.grid import Block
+from dask_gmm.data.sinks import Sink
 from dask_gmm.data.sources import Source
 from dask_gmm.engine.reading import Cell
+from dask_gmm.mixture.kernel import Kernel
+from dask_gmm.mixture.parameters import Parameters
+from dask_gmm.mixture.prediction import Prediction, predict
+from dask_gmm.mixture.rows import Rows
+from dask_gmm.run.segment import ROWS, wanted_of_rows
 
 #: Cells that a worker keeps in memory: more than the processor's caches hold.
 KEPT = 8
@@ -89,6 +95,49 @@ _ONE = Block(np.zeros((1, 1), np.float32))
 def read_only(blocks: Iterable[Cell]) -> int:
     """Read a leaf and do nothing with it; return its rows."""
     return sum(len(cell.values) for cell in blocks)
+
+
+def predict_only(blocks: Iterable[Cell], parameters: Parameters) -> int:
+    """Ask the kernel of a leaf's rows what a run asks of it, and keep none of it."""
+    kernel, n = Kernel.in_own_frame(parameters), 0
+    for cell in blocks:
+        n += sum(
+            len(_said(cell, start, kernel).valid) for start in range(0, len(cell.values), ROWS)
+        )
+    return n
+
+
+def write_only(blocks: Iterable[Cell], parameters: Parameters, sinks: Mapping[str, Sink]) -> int:
+    """Write what is said of a leaf's rows, which is known already; return the rows."""
+    n = 0
+    for cell in blocks:
+        known = _known(cell, parameters)
+        for name, sink in sinks.items():
+            sink.write(cell.number, known[name])
+        n += len(cell.values)
+    return n
+
+
+def _known(cell: Cell, parameters: Parameters) -> dict[str, Any]:
+    """Return what a run writes of a cell; worked out once for each block in memory."""
+    key = (cell.number % KEPT, len(cell.values), cell.source.n_features)
+    if key not in _written:
+        kernel = Kernel.in_own_frame(parameters)
+        said = [_said(cell, start, kernel) for start in range(0, len(cell.values), ROWS)]
+        labels = np.concatenate([each.labels for each in said])
+        _written[key] = {
+            "labels": labels + labels.dtype.type(1),
+            "uncertainty": np.concatenate([each.uncertainty for each in said]),
+        }
+    return _written[key]
+
+
+def _said(cell: Cell, start: int, kernel: Kernel) -> Prediction:
+    wanted = wanted_of_rows(("labels", "uncertainty"))
+    return predict(kernel, Rows(cell.values[start : start + ROWS]), wanted)
+
+
+_written = dict[tuple[int, int, int], dict[str, Any]]()
 
 
 def read_by_library(cells: range, path: str, rows: int) -> int:

@@ -19,6 +19,7 @@ from benchmarks import (
     bench_out_of_core,
     bench_pass_cost,
     bench_passes,
+    bench_prediction,
     bench_rare,
     bench_scaling,
     bench_selection,
@@ -163,6 +164,15 @@ def test_a_field_is_measured_end_to_end_and_by_the_sweep(tmp_path):
         wrong = each["wrong"]
         assert wrong["ours"] < wrong["mixture"] / 2
         assert wrong["ours"] == pytest.approx(wrong["scipy"], abs=1e-3)
+
+
+def test_prediction_is_measured_beside_its_parts(tmp_path):
+    result = toy_result(bench_prediction, "prediction", tmp_path, "--turns", "1")
+    (each,) = result["cases"]
+    assert min(each[name] for name in ("whole", *bench_prediction.PARTS)) > 0
+    total = sum(each[name] for name in bench_prediction.PARTS)
+    assert each["of_sum"] == pytest.approx(each["whole"] / total, rel=1e-3)
+    assert result["relief"] is None  # a toy run brings no picture
 
 
 def test_chunks_are_counted_apart_from_what_zarr_takes(tmp_path):
