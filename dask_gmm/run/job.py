@@ -311,9 +311,9 @@ def _shown_path(config: Config) -> str:
 def _planned(
     config: Config, source: Source, manifest: InputManifest, given: Given | None = None
 ) -> Job:
+    from dask_gmm.run.model_start import configured_start
     from dask_gmm.run.numbering import Numbering, require_features
     from dask_gmm.run.plan import plan_run
-    from dask_gmm.run.model_start import configured_start
 
     plan = plan_run(config, source, manifest)
     if given is None:

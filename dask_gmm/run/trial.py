@@ -139,7 +139,7 @@ def _together(
     if config.fit.max_passes is not None:
         passes = min(passes, config.fit.max_passes)
     at_a_time = min(_tasks_at_a_time(job), len(plan.leaves))
-    n_starts = len(config.model.kinds) * config.model.n_init
+    n_starts = 0 if job.start is not None else len(config.model.kinds) * config.model.n_init
     # EM on the sample takes some tens of steps; a start's own cost is that of k-means.
     starts = n_starts * (per_start + 30 * step * plan.sample_rows / rows) / at_a_time
     # The segmentation's arithmetic is a step's, and it writes.
@@ -185,7 +185,9 @@ def _look(blocks: Iterable[Cell]) -> int:
 def _start(job: Job, frame: Frame, name: str, K: int, sample: Any) -> Any:
     floor = frame.floor(np.full(frame.D, 1e-6))
     steps = affordable_steps(family(name), K, frame.D, len(sample.rows))
-    plan = StartPlan(name, K, job.config.model.init, frame, floor, steps)
+    drawn = job.config.model.init
+    # Where a model is gone on from, any mixture tells what a step takes.
+    plan = StartPlan(name, K, drawn if isinstance(drawn, str) else "kmeans", frame, floor, steps)
     return start_parameters(plan, sample.rows, sample.weights, np.random.RandomState(0))
 
 

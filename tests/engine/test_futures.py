@@ -146,7 +146,7 @@ def test_nothing_of_ours_listens_to_a_network(client):
 
     here = psutil.Process()
     heard = {
-        each.laddr.ip
+        each.laddr.ip.removeprefix("::ffff:")
         for process in (here, *here.children(recursive=True))
         for each in process.net_connections(kind="inet")
         if each.status == psutil.CONN_LISTEN

@@ -150,9 +150,9 @@ def test_an_input_that_vanishes_after_the_fit_is_named_and_the_others_finish(
     path, kept = batch.path / "data/b.npy", batch.path / "b.npy"
     segment = work.segment_and_write
 
-    def vanishing(*arguments):
+    def vanishing(*arguments, **options):
         path.rename(kept)
-        return segment(*arguments)
+        return segment(*arguments, **options)
 
     monkeypatch.setattr(work, "segment_and_write", vanishing)
     listed = [f"data/{name}.npy" for name in sorted(SHAPES)]
@@ -225,7 +225,7 @@ def test_a_run_that_was_ended_goes_on_to_the_same_bits(batch, dask_gmm, monkeypa
     assert dask_gmm("run", config, "--set=run_dir=runs/undisturbed")[0] == 0
     segment = work.segment_and_write
 
-    def ended(*arguments):
+    def ended(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(work, "segment_and_write", ended)

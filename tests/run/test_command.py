@@ -138,6 +138,7 @@ def test_plan_tells_the_numbers_and_reads_nothing(picture, dask_gmm):
         "count_compression": "if at most 300 rows are distinct; 19 bytes each",
         "worker_memory_limit": None,
         "fits": True,
+        "smoothing": None,
     }
     assert not (picture.path / "runs").exists()
 

@@ -179,9 +179,9 @@ def test_a_batch_is_fitted_and_the_model_applied_where_some_of_it_fail(
     of.write(gone, blobs((20, 30), seed=9))
     segment = predicting.segment_and_write
 
-    def vanishing(*arguments):
+    def vanishing(*arguments, **options):
         gone.rename(folder / "kept")
-        return segment(*arguments)
+        return segment(*arguments, **options)
 
     monkeypatch.setattr(predicting, "segment_and_write", vanishing)
     code, out, err = dask_gmm(
