@@ -13,6 +13,8 @@ import numpy as np
 NEGLIGIBLE = 0.05
 #: The rate at which EM is taken to converge along the slowest direction that matters.
 SLOWEST_RATE = 0.95
+#: M-steps in a row that lost of the expected log-likelihood, after which there is nothing to gain.
+LOSSES = 5
 
 
 class StoppingRule(Protocol):
@@ -67,6 +69,10 @@ class Negligible:
     It is compared with 0.05 nats of total log-likelihood per free parameter: half a nat per
     parameter is what the parameters move by sampling alone. See :func:`predicted_gain`.
 
+    An M-step maximises, so that it can only lose where ``reg_covar`` is added to variances that are
+    about as small: rows in a plane, a flat sea. EM then moves on slowly to where the two balance,
+    and ever lower. That is the end as well, after a few such steps.
+
     Attributes
     ----------
     weight : float
@@ -95,6 +101,13 @@ class Negligible:
         last = gains[-self.falls - 1 :]
         falling = len(last) > self.falls and all(b <= a for a, b in pairwise(last))
         falling = falling or ahead is not None
+        lost = gains[-LOSSES:]
+        if len(lost) == LOSSES and all(each < -rounding for each in lost):
+            return (
+                f"the last {LOSSES} M-steps lost likelihood to reg_covar, which is added to "
+                f"variances as small as it is; the last of them {-lost[-1] * self.weight:.3g} nats "
+                "in total"
+            )
         if abs(gains[-1]) > rounding and not (gain < allowed and falling):
             return None
         return (

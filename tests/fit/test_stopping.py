@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dask_gmm.fit.stopping import NEGLIGIBLE, SLOWEST_RATE, Negligible, Tolerance, predicted_gain
+from dask_gmm.fit.stopping import (
+    LOSSES,
+    NEGLIGIBLE,
+    SLOWEST_RATE,
+    Negligible,
+    Tolerance,
+    predicted_gain,
+)
 
 
 def along_one_direction(rate, distance, n):
@@ -66,6 +73,16 @@ def test_a_fall_under_a_floor_ends_the_fit_only_where_it_is_small():
     rule = Negligible(weight=100.0, n_parameters=10)  # 0.5 nats in total, 0.005 a row
     assert rule.reached([-1.0, -1.0001], [-1e-4, -1.1e-4])
     assert rule.reached([-1.0, -1.01], [-0.01, -0.011]) is None
+
+
+def test_steps_that_only_lose_are_the_end():
+    rule = Negligible(weight=1e8, n_parameters=100)
+    gains = [1e-2, *[-1e-4] * LOSSES]
+    means = list(np.cumsum(gains))
+    assert rule.reached(means[:-1], gains[:-1]) is None
+    assert "reg_covar" in rule.reached(means, gains)
+    gains[-2] = 1e-6  # one of them still gained
+    assert rule.reached(means, gains) is None
 
 
 def test_the_reason_is_in_words():
