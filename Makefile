@@ -85,7 +85,7 @@ bench-selection: $(VENV)/.stamp-test ## 60 candidates together and one by one, 2
 bench-rare: $(VENV)/.stamp-test ## a class of a ten-thousandth of 20 million rows, 20 seeds; 10 minutes
 	@$(RUN) benchmarks.bench_rare --rows 20e6 --require 0.95 $(ARGS)
 
-bench-context: $(VENV)/.stamp-test $(VENV)/.stamp-demo ## a field over 58 million pixels, and its sweeps; 4 minutes
+bench-context: $(VENV)/.stamp-test $(VENV)/.stamp-demo ## a field and features of 58 million pixels; 6 minutes
 	@$(RUN) benchmarks.bench_context --require-seconds 180 $(ARGS)
 
 bench-spark: $(VENV)/.stamp-bench ## against Spark ML (needs Java 17); 9 minutes

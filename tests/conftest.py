@@ -13,16 +13,16 @@ from tests.object_store import s3, s3_server  # noqa: F401  fixtures
 settings.register_profile("untimed", deadline=None, print_blob=True)
 settings.load_profile("untimed")
 
+SHOWWARNING = warnings.showwarning
+
 
 @pytest.fixture(autouse=True)
 def logs_as_before():
-    """Undo what a command that runs in this process does to logs: later tests look at them."""
-    logs = {name: logging.getLogger(name) for name in ("dask_gmm", "py.warnings")}
-    before = {name: (log.handlers[:], log.propagate, log.level) for name, log in logs.items()}
-    show = warnings.showwarning
+    """Undo what a command that ran in this process did to logs: later tests look at them."""
     yield
     logging.captureWarnings(False)
-    warnings.showwarning = show
-    for name, (handlers, propagate, level) in before.items():
-        logs[name].handlers[:], logs[name].propagate = handlers, propagate
-        logs[name].setLevel(level)
+    warnings.showwarning = SHOWWARNING
+    for name in ("dask_gmm", "py.warnings"):
+        log = logging.getLogger(name)
+        log.handlers[:], log.propagate = [], True
+        log.setLevel(logging.NOTSET)

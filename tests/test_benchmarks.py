@@ -157,8 +157,8 @@ def test_a_pass_is_measured_beside_its_parts(tmp_path):
 
 def test_a_field_is_measured_end_to_end_and_by_the_sweep(tmp_path):
     result = toy_result(bench_context, "context", tmp_path, "--turns", "1")
-    assert result["runs"]["without"]["share"] is None
-    assert result["runs"]["with"]["share"] > 0.02
+    assert [each["share"] is None for each in result["runs"].values()] == [True, False, False]
+    assert result["runs"]["field"]["share"] > 0.02
     for each in result["sweeps"]:
         assert min(each["ns"].values()) > 0
         wrong = each["wrong"]

@@ -297,5 +297,6 @@ def _poison(error: BaseException, key: str, items: Sequence[Any]) -> RunFailedEr
     deaths = int(getattr(error, "allowed_failures", 3)) + 1
     return RunFailedError(
         f"{what}: the task {task} ended its worker process {deaths} times, and was given up; "
-        "either it needs more memory than cluster.memory_limit, or reading these chunks crashes"
+        "either it needs more memory than cluster.memory_limit, or reading these chunks crashes "
+        "(or those next to them, which the same process was reading ahead)"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import dask
@@ -41,8 +42,11 @@ def test_a_chunk_that_kills_its_workers_is_named(clouds, undisturbed, dask_gmm):
     assert code == 1, err
     assert not out
     last = err.splitlines()[-1]
-    where = f"error: {clouds.path}/data/toy.zarr: chunk (7, 0) of the leading axes: the task "
-    assert last.startswith(where), last
+    # One leaf is read ahead while another is worked on: their process dies under both.
+    where = (
+        re.escape(f"error: {clouds.path}/data/toy.zarr") + r": chunk \([678], 0\) of the leading"
+    )
+    assert re.match(where, last), last
     assert "ended its worker process 2 times, and was given up" in last
     assert "Traceback" not in err
     poison.unlink()
