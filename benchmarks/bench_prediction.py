@@ -91,7 +91,7 @@ def end_to_end(folder: Path) -> dict[str, Any]:
     (folder / "data").mkdir()
     brought = seconds(lambda: ingest_image(str(picture), folder / "data/shaded-relief.zarr"))
     codes = list[int]()
-    took = seconds(lambda: codes.append(dask_gmm(["-C", str(folder), "run", str(CONFIG)])))
+    took = seconds(lambda: codes.append(dask_gmm(["run", str(CONFIG), "-C", str(folder)])))
     if codes != [0]:
         raise click.ClickException(f"the shaded relief's run ended with {codes[0]}")
     return {"ingest": brought, "run": took}
