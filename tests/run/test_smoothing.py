@@ -57,7 +57,14 @@ CASES = {
     "a volume": ((9, 13, 11), 26, 3),
     "smaller than the halo": ((6, 5), 4, 11),
     "a stack of planes": ((3, 14, 17), 4, 5),
+    "a plane and its texture": ((37, 45), 8, 4),
 }
+#: Features that look around themselves, below a field that looks around them.
+TEXTURE = [
+    "band0",
+    {"rough": {"kind": "std", "of": "band1", "scale": 2}},
+    {"smooth": {"kind": "gaussian", "of": "band0", "scale": 1}},
+]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -83,7 +90,8 @@ def test_ten_chunkings_give_the_bits_of_one_chunk(project, dask_gmm, case, seed)
     def of(names):
         paths = [f"data/{name}.zarr" for name in names]
         source = {"path": paths, "mask": {"path": "masks/{stem}.zarr"}, "nodata": 255}
-        return project.config(source=source, smoothing=field)
+        features = {"features": TEXTURE} if "texture" in case else {}
+        return project.config(source=source, smoothing=field, **features)
 
     assert dask_gmm("run", of(["whole"]))[0] == 0
     code, _, err = dask_gmm("predict", "runs/toy", of(cut), "--run-dir", "runs/cut")
