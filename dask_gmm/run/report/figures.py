@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def _draw_quicklook(
     height, width = quicklook.labels.shape
     scale = _SIDE / max(height, width)
     lines = -(-len(classes) // _IN_LINE)
-    room = 0.45 + lines * _LINE
+    room = 0.6 + lines * _LINE
     size = (2 * max(width * scale, 2.5) + 0.3, height * scale + room)
     figure = Figure(figsize=size, layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -82,7 +83,9 @@ def _draw_quicklook(
     K = len(record["classes"])
     left.imshow(colors, interpolation="nearest")
     right.imshow(label_image(quicklook.labels, K), interpolation="nearest")
-    left.set_title(printable(what), fontsize=8, parse_math=False, wrap=True)
+    # Matplotlib wraps a title after the layout, and cuts off what is then too high.
+    title = textwrap.fill(printable(what), int(7.5 * size[0]))
+    left.set_title(title, fontsize=8, parse_math=False)
     right.set_title(f"{K} classes", fontsize=8)
     for axes in (left, right):
         axes.set_axis_off()
