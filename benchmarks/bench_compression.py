@@ -41,7 +41,7 @@ from dask_gmm.mixture.rows import Rows
 from dask_gmm.mixture.survey import Survey
 from dask_gmm.run.config import load_config
 from dask_gmm.run.job import Job, plan_configured
-from dask_gmm.run.smoothing import ROWS
+from dask_gmm.run.smoothed import ROWS
 from dask_gmm.run.stages import Started, fit_stage, select_stage, start_stage, survey_stage
 from dask_gmm.run.work import start_workers
 

@@ -24,7 +24,7 @@ from dask_gmm.mixture.profile import profile_bytes
 from dask_gmm.mixture.second_draw import LARGEST_SHARE
 from dask_gmm.run.forms import Form, forms
 from dask_gmm.run.quicklook import MAP_SIDE, MAX_FEATURES, MAX_SIDE, MOST_MAPS, MOST_PICTURES
-from dask_gmm.run.smoothing import ROWS
+from dask_gmm.run.smoothed import ROWS
 
 #: A worker process that has imported everything and holds no data, and what its heap keeps.
 PROCESS_BYTES = 400 << 20

@@ -48,8 +48,9 @@ class RunPlan:
         What a worker may hold.
     compression : CompressionPlan
         Whether rows are counted.
-    smoothing : str or None
-        What a field does, in words.
+    smoothing : SmoothingPlan or None
+        What is done to probabilities before they are written.
+    smoothing_in_words : str or None
     """
 
     manifest: InputManifest
@@ -60,7 +61,8 @@ class RunPlan:
     load: Load
     memory_limit: int | None
     compression: CompressionPlan
-    smoothing: str | None = None
+    smoothing: SmoothingPlan | None = None
+    smoothing_in_words: str | None = None
 
     @property
     def fits(self) -> bool:
@@ -82,7 +84,7 @@ class RunPlan:
             "decoded_bytes_per_pass": m.decoded_bytes,
             "sample_rows": self.sample_rows,
             "count_compression": self.compression.sentence(),
-            "smoothing": self.smoothing,
+            "smoothing": self.smoothing_in_words,
             "worker_bytes": self.load.worker_bytes,
             "worker_memory_limit": self.memory_limit,
             "fits": self.fits,
@@ -191,7 +193,8 @@ def plan_run(config: Config, source: Source, manifest: InputManifest) -> RunPlan
         load=replace(load, most_distinct=compression.most_distinct),
         memory_limit=memory_limit,
         compression=compression,
-        smoothing=None if smoothing is None else smoothing.sentence(source),
+        smoothing=smoothing,
+        smoothing_in_words=None if smoothing is None else smoothing.sentence(source),
     )
 
 

@@ -102,7 +102,7 @@ def heading(job: Job, segmented: Segmented, clock: Clock) -> dict[str, Any]:
         "configuration_hash": config.hash(),
         "configuration": config.redacted(),
         "feature_names": None if names is None else list(names),
-        "smoothing": of_smoothing(config, job.source, total.changed, total.used),
+        "smoothing": of_smoothing(job.plan.smoothing, job.source, total),
         "cluster": config.redacted()["cluster"],
         "environment": environment(),
     }

@@ -25,7 +25,8 @@ from dask_gmm.mixture.views import Views
 from dask_gmm.run.forms import QUANTA, Form
 from dask_gmm.run.quicklook import Look, Piece, QuicklookPlan
 from dask_gmm.run.segmented import Counted, Segmented
-from dask_gmm.run.smoothing import ROWS, Smoothed, SmoothingPlan, smoothed
+from dask_gmm.run.smoothed import ROWS, Smoothed, smoothed
+from dask_gmm.run.smoothing import SmoothingPlan
 
 _PROBABILITIES = Wanted(probabilities=True, dtype=np.float32)
 
@@ -216,8 +217,6 @@ def _map_pieces(
     places = None if plan is None else plan.places(cell.region)
     if plan is None or places is None or labels is None:
         return ()
-    said = predict(kernel, Rows(cell.values[places]), _PROBABILITIES)
-    assert said.probabilities is not None
     said = predict(kernel, Rows(cell.values[places]), _PROBABILITIES)
     assert said.probabilities is not None
     shown = _as_bytes(said.probabilities[:, list(plan.features)])

@@ -35,7 +35,6 @@ from dask_gmm.run.outputs import (
 from dask_gmm.run.quicklook import Look, Quicklook
 from dask_gmm.run.segment import Segmentation
 from dask_gmm.run.segmented import Segmented
-from dask_gmm.run.smoothing import SmoothingPlan
 from dask_gmm.run.stages import segment_stage
 
 log = logging.getLogger(__name__)
@@ -101,7 +100,7 @@ def segment_and_write(
     source = job.source
     if isinstance(source, SeveralSource):
         source = replace(source, tolerant=True)
-    smoothing = SmoothingPlan.configured(job.config, job.source)
+    smoothing = job.plan.smoothing
     halo = None if smoothing is None else smoothing.halo(source)
     passes = Passes.over_source(
         source, job.plan.leaves, workers.scheduler, checkpoint, halo=halo, watcher=watcher

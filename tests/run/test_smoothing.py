@@ -9,7 +9,7 @@ import pytest
 import zarr
 
 from dask_gmm import GaussianMixture, smooth_posterior
-from dask_gmm.run import smoothing
+from dask_gmm.run import smoothed
 from dask_gmm.run.config import load_config
 from dask_gmm.run.job import plan_configured
 from tests.volumes import write_nifti, write_ome_zarr
@@ -157,10 +157,10 @@ def test_tiles_of_a_cell_cannot_be_told(project, dask_gmm, monkeypatch):
     config = project.config(smoothing=spatial())
     assert dask_gmm("run", config)[0] == 0
     whole = outputs(project, "runs/toy")
-    monkeypatch.setattr(smoothing, "TILE_BYTES", 100_000)
-    monkeypatch.setattr(smoothing, "ROWS", 256)
+    monkeypatch.setattr(smoothed, "TILE_BYTES", 100_000)
+    monkeypatch.setattr(smoothed, "ROWS", 256)
     assert len(
-        list(smoothing.tiles((slice(0, 70),) * 2, smoothing.tile_shape((70, 64), (4, 4), 3)))
+        list(smoothed.tiles((slice(0, 70),) * 2, smoothed.tile_shape((70, 64), (4, 4), 3)))
     )
     assert dask_gmm("predict", "runs/toy", config, "--run-dir", "runs/tiled")[0] == 0
     for name, found in outputs(project, "runs/tiled").items():
