@@ -20,6 +20,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from statistics import median
@@ -102,7 +103,7 @@ def end_to_end(array: Path, folder: Path, quick: bool) -> dict[str, Any]:
         config = load_config(CONFIG, overrides=settings)
         said = plan_configured(config).plan.load.worker_bytes
         with watched() as peak:
-            took = seconds(lambda config=config: run_configured(config))  # type: ignore[misc]
+            took = seconds(partial(run_configured, config))
         manifest = run_configured(config.model_copy(update={"if_exists": "skip"})).manifest
         steps = {each["step"]: each["seconds"] for each in manifest["timings"]}
         found[name] = {

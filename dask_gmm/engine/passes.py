@@ -172,7 +172,7 @@ class Passes:
         """
         tree = Tree.of_leaves(len(items))
         result, _ = self._compute(
-            name, _run_item, function, items, arguments, tree, list, writes=writes
+            name, _run_item, function, items, arguments, tree, list, writes=writes, news=News()
         )
         return result
 
@@ -187,7 +187,7 @@ class Passes:
         collect: Callable[[list[Any]], Any],
         *,
         writes: bool,
-        news: News = News(),  # noqa: B008  nobody is told
+        news: News,
     ) -> tuple[Any, bool]:
         """Return what the items add up to, and whether the ledger had it already."""
         self._n_computed += 1

@@ -286,7 +286,7 @@ def _workers(config: Config | None) -> Iterator[Finding]:
     except DaskGmmError as error:
         yield Finding(f"workers ({kind})", str(error), "fails")
         return
-    except Exception as error:
+    except Exception as error:  # every way to workers has errors of its own
         from dask_gmm.run.failures import explained
 
         known = explained(error)

@@ -36,9 +36,9 @@ def clouds(project, monkeypatch):  # noqa: F811
     return project
 
 
-def config(project, **sections):  # noqa: F811
+def config(place, **sections):
     steps = {"n_components": 4, "n_init": 1, "tol": 1e-300, "max_iter": N_PASSES}
-    return project.config(**{"model": steps, "fit": {"sample_rows": 2000}, **sections})
+    return place.config(**{"model": steps, "fit": {"sample_rows": 2000}, **sections})
 
 
 #: The bits of a run to which nothing happens; they are those of the first.
@@ -55,11 +55,11 @@ def undisturbed(clouds, dask_gmm):  # noqa: F811
     return BITS
 
 
-def started(project, *arguments, fault="none", **options):  # noqa: F811
+def started(place, *arguments, fault="none", **options):
     """Start the command in a process of its own that has small leaves and, maybe, a fault."""
     return subprocess.Popen(
         [sys.executable, str(DRIVER), fault, *map(str, arguments)],
-        cwd=project.path,
+        cwd=place.path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -73,17 +73,17 @@ def ended(process, timeout=300):
     return process.returncode, out, err
 
 
-def halted(project, fault, **sections):  # noqa: F811
+def halted(place, fault, **sections):
     """Start a run and return it when it waits at a point of its way; `before` is what it said."""
-    (project.path / GO).unlink(missing_ok=True)
-    process = started(project, "run", config(project, **sections), fault=fault)
+    (place.path / GO).unlink(missing_ok=True)
+    process = started(place, "run", config(place, **sections), fault=fault)
     process.before = read_until(process, HALTED)
     return process
 
 
-def let_go(project):  # noqa: F811
+def let_go(place):
     """Let what waits go on."""
-    (project.path / GO).touch()
+    (place.path / GO).touch()
 
 
 SEED = os.environ.get("DASK_GMM_CHAOS_SEED") or random.SystemRandom().randrange(2**32)

@@ -84,14 +84,19 @@ def test_terminated_in_the_middle_of_a_pass_keeps_its_finished_parts(clouds, und
     assert "e-steps: 1 of 2 parts are there already" in err
 
 
+def slow_down(monkeypatch, seconds):
+    """Let every reading of a chunk take longer, so that a run does not end before its limit."""
+    read = ArraySource.read
+    monkeypatch.setattr(
+        ArraySource, "read", lambda *arguments: time.sleep(seconds) or read(*arguments)
+    )
+
+
 def test_a_time_limit_shorter_than_the_run_comes_to_the_end(
     clouds, undisturbed, dask_gmm, monkeypatch
 ):
     """The first time in a process of its own, which has hardly been imported by then."""
-    read = ArraySource.read
-    monkeypatch.setattr(
-        ArraySource, "read", lambda *arguments: time.sleep(0.01) or read(*arguments)
-    )
+    slow_down(monkeypatch, 0.01)
     said = "--max-runtime is over; start the same command again"
     code, _, err = ended(started(clouds, "run", config(clouds), "--max-runtime", "1s"))
     assert code == 75, err
@@ -114,11 +119,9 @@ def test_a_time_limit_shorter_than_a_pass_comes_to_the_end(clouds, dask_gmm, mon
     """Finished parts of a pass are kept, so that even the first of them is come through."""
     monkeypatch.setattr(leaves, "SMALLEST", 20_000)
     clouds.array(clouds.values, (20, 80, 3))  # in a hundred leaves
-    read, steps = ArraySource.read, {"n_components": 4, "n_init": 1, "tol": 1e-300, "max_iter": 2}
+    steps = {"n_components": 4, "n_init": 1, "tol": 1e-300, "max_iter": 2}
     assert dask_gmm("run", config(clouds, model=steps, run_dir="runs/undisturbed"))[0] == 0
-    monkeypatch.setattr(
-        ArraySource, "read", lambda *arguments: time.sleep(0.04) or read(*arguments)
-    )
+    slow_down(monkeypatch, 0.04)
     attempts, longest = 0, 0.0
     while True:
         began = time.monotonic()

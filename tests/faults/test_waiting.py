@@ -33,7 +33,7 @@ def test_a_run_that_is_suspended_has_not_waited(clouds, undisturbed):
     """A batch system may stop a job for longer than its patience lasts."""
     process = halted(clouds, "hang:0,read:70")  # patient for 8 s; nothing hangs for ever
     process.send_signal(signal.SIGSTOP)
-    time.sleep(12)
+    time.sleep(12)  # longer than its patience
     process.send_signal(signal.SIGCONT)
     let_go(clouds)
     code, _, err = ended(process)

@@ -159,9 +159,7 @@ def test_tiles_of_a_cell_cannot_be_told(project, dask_gmm, monkeypatch):
     whole = outputs(project, "runs/toy")
     monkeypatch.setattr(smoothed, "TILE_BYTES", 100_000)
     monkeypatch.setattr(smoothed, "ROWS", 256)
-    assert len(
-        list(smoothed.tiles((slice(0, 70),) * 2, smoothed.tile_shape((70, 64), (4, 4), 3)))
-    )
+    assert len(list(smoothed.tiles((slice(0, 70),) * 2, smoothed.tile_shape((70, 64), (4, 4), 3))))
     assert dask_gmm("predict", "runs/toy", config, "--run-dir", "runs/tiled")[0] == 0
     for name, found in outputs(project, "runs/tiled").items():
         np.testing.assert_array_equal(found, whole[name], name)

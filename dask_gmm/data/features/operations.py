@@ -20,7 +20,8 @@ class Operation(Protocol):
     """From the planes that a feature is made of to the planes that it is."""
 
     @property
-    def halo(self) -> tuple[int, ...]: ...  # noqa: D102
+    def halo(self) -> tuple[int, ...]:
+        """How far it looks, along every leading axis; empty: at the pixel alone."""
 
     def __call__(self, inputs: Sequence[Plane], region: Region) -> list[Plane]:
         """Return the planes, float64, NaN where there is no value."""

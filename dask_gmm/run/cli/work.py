@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 
@@ -35,57 +37,29 @@ _convergence_option = click.option(
 )
 
 
+def _fitting(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a verb what those share that fit a configuration's mixture."""
+    for decorate in (_runtime_option, _convergence_option, log_option, configured):
+        command = decorate(command)
+    return command
+
+
 @click.command()
-@configured
-@log_option
-@_convergence_option
-@_runtime_option
-def run(
-    config: Path,
-    directory: Path | None,
-    overrides: tuple[str, ...],
-    as_json: bool,
-    quiet: bool,
-    log_format: str,
-    require_convergence: bool,
-    max_runtime: float | None,
-) -> None:
+@_fitting
+def run(**options: Any) -> None:
     """Carry out CONFIG: fit the mixture, write the outputs, the model and the report."""
-    start(log_format, quiet=quiet)
-    if max_runtime is not None:
-        end_after(max_runtime)
-    _carry_out(
-        "run", config, directory, overrides, (), as_json, quiet, converged=require_convergence
-    )
+    _fitted("run", **options)
 
 
 @click.command()
-@configured
-@log_option
-@_convergence_option
-@_runtime_option
-def fit(
-    config: Path,
-    directory: Path | None,
-    overrides: tuple[str, ...],
-    as_json: bool,
-    quiet: bool,
-    log_format: str,
-    require_convergence: bool,
-    max_runtime: float | None,
-) -> None:
+@_fitting
+def fit(**options: Any) -> None:
     """Fit the mixture of CONFIG: model and report, but none of the outputs that it names.
 
     The last reading counts the classes and draws the report. `predict RUN_DIR CONFIG` applies the
     model later, to the same data or others; give it a directory of its own by --run-dir.
     """
-    start(log_format, quiet=quiet)
-    if max_runtime is not None:
-        end_after(max_runtime)
-    without = ("outputs={}",)
-    _carry_out(
-        "fit", config, directory, overrides, without, as_json, quiet, converged=require_convergence
-    )
+    _fitted("fit", more=("outputs={}",), **options)
 
 
 @click.command()
@@ -181,6 +155,26 @@ def demo(directory: Path, as_json: bool, quiet: bool, log_format: str) -> None:
 
     config = bring_demo(directory)
     _carry_out("run", config, directory, (), (), as_json, quiet, shown=Path(config.name))
+
+
+def _fitted(
+    verb: str,
+    config: Path,
+    directory: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+    log_format: str,
+    require_convergence: bool,
+    max_runtime: float | None,
+    more: tuple[str, ...] = (),
+) -> None:
+    start(log_format, quiet=quiet)
+    if max_runtime is not None:
+        end_after(max_runtime)
+    _carry_out(
+        verb, config, directory, overrides, more, as_json, quiet, converged=require_convergence
+    )
 
 
 def _carry_out(

@@ -53,7 +53,7 @@ class Local(Started):
 
     kind: Literal["local"] = "local"
     """Where the workers are."""
-    n_workers: Literal["auto"] | AFew = "auto"  # type: ignore[assignment]
+    n_workers: Literal["auto"] | AFew = "auto"  # type: ignore[assignment]  # no null here
     """How many workers; auto: one per core, as far as their memory limits allow."""
     memory_limit: ByteSize | None = 2 * GIB
     """Bytes per worker; null: no limit."""
