@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dask_gmm.engine import futures
 from dask_gmm.engine.cluster import local_workers
 from dask_gmm.engine.leaves import FAN_IN
 from dask_gmm.engine.ledger import NoLedger
@@ -33,12 +35,15 @@ def rounded(blocks, scale):
 
 
 def stubborn(blocks, folder, seconds):
-    """Hang on leaf 3 the first time that it is run."""
+    """Hang on leaf 3 the first time that it is run; note by whom it is."""
     (number,) = blocks
-    mark = os.path.join(folder, "hung")  # noqa: PTH118
-    if number == 3 and not os.path.exists(mark):  # noqa: PTH110
-        open(mark, "w").close()  # noqa: PTH123
-        time.sleep(seconds)
+    if number == 3:
+        notes = Path(folder) / "runs"
+        hangs = not notes.exists()
+        with notes.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        if hangs:
+            time.sleep(seconds)
     return np.array([float(number)])
 
 
@@ -119,15 +124,21 @@ def test_what_was_finished_before_an_error_is_noted(client, scheduler):
     assert 5 not in notes.noted
 
 
-def test_a_leaf_that_hangs_is_run_again_elsewhere(client, tmp_path, caplog):
+def test_a_leaf_that_hangs_is_run_again_elsewhere(client, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(futures.log, "warning", lambda words, *values: said.append(words % values))
     began = time.monotonic()
     hasty = Patience(factor=3.0, least=2.0)
     total = passes(20, client, patience=hasty).run("stubborn", stubborn, str(tmp_path), 90.0)
+    seconds = time.monotonic() - began
     assert total == sum(range(20))
-    assert (tmp_path / "hung").exists()
-    assert time.monotonic() - began < 85
-    assert "leaf 4 of 20 has been at work for" in caplog.text
-    assert "it is run again elsewhere" in caplog.text
+    first, second = (tmp_path / "runs").read_text().split()
+    assert first != second
+    assert seconds < 85
+    # A worker that is not heard of for a minute, on a machine that stood still, is Dask's to drop.
+    if seconds < 60:
+        assert any(line.startswith("leaf 4 of 20 has been at work for") for line in said), said
+        assert all(line.endswith("it is run again elsewhere") for line in said), said
 
 
 def test_a_pass_that_stands_still_is_given_up_with_what_to_do(tmp_path):

@@ -15,6 +15,9 @@ from tests.run.test_directory import results
 
 from .conftest import N_LEAVES, N_PASSES, config, ended, halted, let_go, started
 
+#: A signal may strike inside a library that has just opened a file: Python closes it, and says so.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+
 
 def go_on(project, undisturbed, command=None, **sections):
     """Start the same command again; return its log once the bits are shown to be the same.
