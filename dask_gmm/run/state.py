@@ -71,11 +71,15 @@ class RunState:
             return f"segmenting, {self.parts or 0} of {self.leaves} leaves kept"
         passes = sum(done.get(name, 0) for name in _STEPS)
         if passes or self.at_work in _STEPS:
-            part = f", and {self.parts} parts of the next" if self.at_work in _STEPS else ""
-            return f"after pass {passes} of EM{part}"
+            kept = f", and {_parts(self.parts or 0)} of the next" if self.at_work in _STEPS else ""
+            return f"after pass {passes} of EM{kept}"
         if "survey" in done:
             return "after the survey"
         return "before the end of its first reading"
+
+
+def _parts(n: int) -> str:
+    return "1 part" if n == 1 else f"{n} parts"
 
 
 def state_of(path: Path) -> RunState:

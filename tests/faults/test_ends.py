@@ -79,7 +79,7 @@ def test_terminated_in_the_middle_of_a_pass_keeps_its_finished_parts(clouds, und
     code, out, _ = dask_gmm("info", clouds.run_dir)
     assert code == 0
     # Twenty leaves are two sums, of sixteen and of four: one of them was finished.
-    found = r": interrupted \(run [0-9a-f]{16}\), after pass 2 of EM, and 1 parts of the next\n"
+    found = r": interrupted \(run [0-9a-f]{16}\), after pass 2 of EM, and 1 part of the next\n"
     assert re.search(found, out), out
     assert f"to go on: dask-gmm run {clouds.path}/run.yaml" in out
     err = go_on(clouds, undisturbed, dask_gmm)

@@ -85,3 +85,17 @@ def test_a_trial_tells_a_time_and_how_it_was_made(picture, dask_gmm):
     code, _, err = dask_gmm("plan", picture.config(), "--trial")
     assert code == 3
     assert "chunk c/0/0/0" in err
+
+
+def test_a_trial_knows_quantiles_and_the_field(picture, dask_gmm):
+    asked = {
+        "features": [{"kind": "quantile", "of": "band0"}, "band1"],
+        "smoothing": {"spatial": {"strength": 1.0, "neighbourhood": 8, "iterations": 3}},
+    }
+    code, out, err = dask_gmm("plan", picture.config(**asked), "--trial", "--json")
+    assert code == 0, err
+    trial = json.loads(out)["trial"]
+    assert (trial["passes"], trial["scoring"]) == (8, 1)
+    assert trial["field"] > 0
+    assert f"smoothing {trial['field']:,.0f}; 8 readings" in trial["said"]
+    assert "(quantiles and survey, 5 of EM" in trial["said"]
