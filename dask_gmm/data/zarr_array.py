@@ -25,6 +25,11 @@ from dask_gmm.data.zarr_layout import (
 )
 from dask_gmm.errors import InputDataError
 
+#: Chunks of an array at most: their keys are listed, at some microseconds and 200 bytes each.
+MOST_CHUNKS = 10_000_000
+#: Where there are more chunks, the last one is looked up before all of them are.
+MANY_CHUNKS = 100_000
+
 
 @dataclass(frozen=True)
 class ZarrArray:
@@ -119,10 +124,11 @@ class ZarrArray:
         ------
         InputDataError
             If chunks are missing (unless they may be filled) or empty: Zarr would read both as the
-            fill value without a word.
+            fill value without a word. If there are more than can be listed.
         """
         layout = self.layout
         documents = read_documents(layout.folder)
+        self._check_number()
         keys = [self._encode(c) for c in itertools.product(*map(range, layout.counts))]
         stored = layout.folder.find(keys)
         missing: tuple[str, ...] = ()
@@ -139,6 +145,23 @@ class ZarrArray:
             fingerprint=fingerprint(documents, found),
             checksums=layout.checksums,
         )
+
+    def _check_number(self) -> None:
+        """Refuse what would take hours, or all memory, to look through: metadata can say anything.
+
+        A shape that is larger than what was written ends at a chunk that is not there.
+        """
+        layout, total = self.layout, math.prod(self.layout.counts)
+        if total > MOST_CHUNKS:
+            raise InputDataError(
+                f"{self.name}: the metadata tell of {total:,} chunks, shape {self.shape} in "
+                f"{self.objects}; allowed are {MOST_CHUNKS:,}: store it in larger chunks or in "
+                "shards, or as several arrays (source.path takes a list)"
+            )
+        if total > MANY_CHUNKS and not self.fill_missing:
+            last = self._encode(tuple(n - 1 for n in layout.counts))
+            if layout.folder.find([last]) == {}:
+                self._refuse("missing", [last], total, least=True)
 
     def _opened(self) -> Any:
         return open_array(self.layout, fill_missing=self.fill_missing)
@@ -164,7 +187,8 @@ class ZarrArray:
                 bad.append(key)
         return ", ".join(bad or keys)
 
-    def _refuse(self, what: str, keys: Sequence[str], total: int) -> None:
+    def _refuse(self, what: str, keys: Sequence[str], total: int, *, least: bool = False) -> None:
+        """Refuse chunks; ``least`` tells that others have not been looked at."""
         if not keys:
             return
         first = ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
@@ -175,5 +199,6 @@ class ZarrArray:
             else ""
         )
         raise InputDataError(
-            f"{self.name}: {len(keys)} of {total} chunks are {what}: {first}; {REMEDY}{fill}"
+            f"{self.name}: {'at least ' if least else ''}{len(keys)} of {total} chunks are {what}: "
+            f"{first}; {REMEDY}{fill}"
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import tracemalloc
 
 import numcodecs
 import numpy as np
@@ -177,3 +179,29 @@ def test_an_array_that_vanished(tmp_path):
         source.read(0)
     with pytest.raises(InputDataError, match=r"/a"):
         source.manifest()
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (
+            10**13,
+            r"tell of 10,000,000,000,000 chunks, .* allowed are 10,000,000: store",
+        ),
+        (3 * 10**6, r"/a: at least 1 of 3000000 chunks are missing: c/2999999/0; .*: fill"),
+    ],
+)
+def test_metadata_that_tell_of_endless_chunks_are_refused_at_once(tmp_path, rows, words):
+    """Listing their keys would take all memory before the first of them is missed."""
+    z = zarr.create_array(str(tmp_path / "a"), shape=(4, 2), dtype="f4", chunks=(1, 2))
+    z[:] = 1.0
+    path = tmp_path / "a/zarr.json"
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "shape": [rows, 2]}))
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputDataError, match=words):
+            open_source("zarr", str(tmp_path / "a")).manifest()
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
