@@ -19,7 +19,7 @@ RUN = "$(BIN)/python" -m
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long test-packaging test-memory test-slurm chaos lint format bench bench-pass-cost bench-chunks bench-scaling \
-  bench-prediction bench-selection bench-rare bench-context bench-out-of-core bench-spark docs pictures clean
+  bench-prediction bench-selection bench-rare bench-context bench-out-of-core bench-spark bench-spark-fit bench-limit docs pictures clean
 .SUFFIXES:
 .NOTPARALLEL: # one pip at a time in an environment
 
@@ -91,6 +91,9 @@ bench-context: $(VENV)/.stamp-test $(VENV)/.stamp-demo ## a field and features o
 bench-spark: $(VENV)/.stamp-bench ## against Spark ML (needs Java 17); 9 minutes
 	@$(RUN) benchmarks.bench_spark --require 50@3,8 --require 50@6,16 --require 30@16,16 \
 	  --require 20@32,32 $(ARGS)
+
+bench-limit: $(VENV)/.stamp-test ## bandwidth of formats, and where a pass's time goes; 6 minutes
+	@$(RUN) benchmarks.bench_limit $(ARGS)
 
 docs: $(VENV)/.stamp-docs ## build the pages into build/docs; a warning is an error
 	@$(RUN) sphinx --builder html --fail-on-warning --keep-going --nitpicky --jobs auto \

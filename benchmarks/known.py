@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+#: So few values are drawn and written sooner than two processes start.
+SMALL = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Known:
     block_rows : int
         Rows of a block; block i is drawn with the seed (seed, i).
     seed : int
+    unit : float
+        What features are multiplied by: the same mixture in another unit.
     """
 
     D: int
@@ -33,15 +38,16 @@ class Known:
     rows: int
     block_rows: int
     seed: int = 0
+    unit: float = 1.0
 
     def parameters(self) -> tuple[Array, Array, Array]:
         """Return weights (K,), means (K, D) and covariances (K, D, D)."""
         generator = np.random.default_rng([self.seed, self.D, self.K])
         weights = generator.dirichlet(np.full(self.K, 20.0))
-        means = 4.0 * generator.standard_normal((self.K, self.D))
+        means = 4.0 * self.unit * generator.standard_normal((self.K, self.D))
         factors = 0.4 * generator.standard_normal((self.K, self.D, self.D))
         covariances = factors @ factors.transpose(0, 2, 1) + 0.5 * np.eye(self.D)
-        return weights, means, covariances
+        return weights, means, self.unit**2 * covariances
 
     @property
     def n_blocks(self) -> int:
@@ -75,32 +81,45 @@ class Known:
             drawn += self.length(number)
 
 
-def write_zarr(path: Path, known: Known, codec: str = "blosc-lz4") -> None:
-    """Write all rows as a Zarr array (rows, D) whose chunks are the blocks, on two processes."""
+def write_zarr(path: Path, known: Known, codec: str = "blosc-lz4", in_shard: int = 0) -> None:
+    """Write all rows as a Zarr array (rows, D) whose chunks are the blocks, on two processes.
+
+    With ``in_shard`` a block is a shard of so many chunks.
+    """
     import zarr
     from zarr.codecs import BloscCodec, ZstdCodec
 
-    codecs = {"blosc-lz4": BloscCodec(cname="lz4"), "zstd": ZstdCodec()}
+    codecs: dict[str, Any] = {
+        "none": None,
+        "blosc-lz4": BloscCodec(cname="lz4"),
+        "blosc-zstd": BloscCodec(cname="zstd"),
+        "zstd": ZstdCodec(),
+    }
     shutil.rmtree(path, ignore_errors=True)
     zarr.create_array(
         str(path),
         shape=(known.rows, known.D),
-        chunks=(known.block_rows, known.D),
+        chunks=(known.block_rows // (in_shard or 1), known.D),
+        shards=(known.block_rows, known.D) if in_shard else None,
         dtype="f4",
         compressors=codecs[codec],
         config={"write_empty_chunks": True},
     )
-    _on_two(partial(_write_chunk, path, known), known.n_blocks)
+    _on_two(partial(_write_chunk, path, known), known.n_blocks, known)
 
 
-def write_parquet(path: Path, known: Known, files: int = 4) -> None:
+def write_parquet(path: Path, known: Known, files: int = 4, compression: str = "snappy") -> None:
     """Write all rows as a directory of Parquet files, columns x0, x1, ...; a block a row group."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
-    _on_two(partial(_write_file, path, known, files), files)
+    _on_two(partial(_write_file, path, known, files, compression), files, known)
 
 
-def _on_two(task: Callable[[int], None], n: int) -> None:
+def _on_two(task: Callable[[int], None], n: int, known: Known) -> None:
+    if known.rows * known.D < SMALL:
+        for number in range(n):
+            task(number)
+        return
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         for _ in pool.map(task, range(n), chunksize=max(1, min(64, n // 8))):
             pass
@@ -113,7 +132,7 @@ def _write_chunk(path: Path, known: Known, number: int) -> None:
     zarr.open_array(str(path), mode="r+")[start : start + len(rows)] = rows
 
 
-def _write_file(path: Path, known: Known, files: int, number: int) -> None:
+def _write_file(path: Path, known: Known, files: int, compression: str, number: int) -> None:
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
@@ -121,7 +140,8 @@ def _write_file(path: Path, known: Known, files: int, number: int) -> None:
     schema = pa.schema([(name, pa.float32()) for name in names])
     mine = range(number * known.n_blocks // files, (number + 1) * known.n_blocks // files)
     # Random floats repeat nothing: a dictionary of them only costs time.
-    with ParquetWriter(path / f"part-{number:03}.parquet", schema, use_dictionary=False) as writer:
+    file = path / f"part-{number:03}.parquet"
+    with ParquetWriter(file, schema, use_dictionary=False, compression=compression) as writer:
         for block in mine:
             columns = [np.ascontiguousarray(column) for column in known.block(block).T]
             writer.write_table(pa.table(columns, schema=schema), row_group_size=known.block_rows)

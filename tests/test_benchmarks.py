@@ -16,6 +16,7 @@ from benchmarks import (
     bench_context,
     bench_em_step,
     bench_kernels,
+    bench_limit,
     bench_out_of_core,
     bench_pass_cost,
     bench_passes,
@@ -26,11 +27,18 @@ from benchmarks import (
     bench_spark,
     bench_starts,
     collect,
+    sampling,
 )
+from benchmarks.formats import FORMATS
 from benchmarks.known import Known, standard_errors
 from benchmarks.output import RESULTS, required
+from benchmarks.profiles import PARTS
 from dask_gmm.mixture.blocking import centred_is_cheaper
+from dask_gmm.mixture.e_step import e_step
 from dask_gmm.mixture.families import FAMILIES
+from dask_gmm.mixture.frame import Frame
+from dask_gmm.mixture.parameters import Parameters
+from dask_gmm.mixture.rows import Rows
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +187,47 @@ def test_chunks_are_counted_apart_from_what_zarr_takes(tmp_path):
     result = toy_result(bench_chunks, "chunks", tmp_path, "--turns", "1")
     assert [each["chunks"] for each in result["series"]] == list(bench_chunks.QUICK_COUNTS)
     assert all(each["engine"] > 0 and each["library"] > 0 for each in result["series"])
+
+
+@pytest.mark.slow
+def test_formats_are_read_by_the_most_direct_way_too_and_time_is_put_down_to_parts(tmp_path):
+    result = toy_result(bench_limit, "limit", tmp_path, "--turns", "1")
+    assert list(result["formats"]) == list(FORMATS)
+    for each in result["formats"].values():
+        for way in ("one", "two"):
+            assert min(each[way]["direct"], each[way]["ours"]) > 0
+            middle, low, high = each[way]["fraction"]
+            assert 0 < low <= middle <= high
+    assert {each["store"] for each in result["cases"]} == set(bench_limit.STORES)
+    for each in result["cases"]:
+        assert list(each["shares"]) == list(PARTS)
+        assert sum(each["shares"].values()) == pytest.approx(1.0, abs=0.05)
+    assert bench_limit.main(["--quick", "--turns", "1", "--require-fraction", "9"]) == 1
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "GeoTIFF, deflate"])
+def test_a_direct_reader_and_our_source_read_the_same_rows(name, tmp_path):
+    known, form = Known(3, 2, 9 * 1024, 2048), FORMATS[name]
+    source = bench_limit.stored(tmp_path / "stored", known, form)
+    assert source.grid.n_rows_total == known.rows
+    assert form.direct(range(known.n_blocks), str(tmp_path / "stored"), known) == known.rows
+    rows = np.concatenate([source.read(cell).values for cell in range(len(source.grid))])
+    np.testing.assert_array_equal(rows, np.concatenate(list(known.blocks(known.rows))))
+
+
+def test_what_a_thread_computes_is_put_down_to_what_its_stack_shows():
+    rows = Rows(np.random.default_rng(0).standard_normal((200_000, 6)))
+    known = Known(6, 16, 1000, 1000)
+    parameters = Parameters.of("full", *known.parameters())
+    frame = Frame.of_sample(rows.values[:1000], isotropic=False)
+    e_step([rows], parameters.inside(frame), frame)
+    sampling.begin()
+    for _ in range(5):
+        e_step([rows], parameters.inside(frame), frame)
+    seen = sampling.end()
+    of_kernel = sum(seen.get(each, 0.0) for each in (sampling.PRODUCTS, sampling.KERNEL))
+    assert of_kernel > 0
+    assert of_kernel + seen.get(sampling.COPYING, 0.0) > 0.5 * sum(seen.values())
 
 
 def test_one_worker_and_two_are_compared(tmp_path):

@@ -1,0 +1,124 @@
+"""Where a process spends its cores' time, by looking at its threads a hundred times a second.
+
+What a thread has computed since the last look (the kernel's clock of that thread, to the
+nanosecond) is put down to what its stack shows: the innermost frame that a rule knows. What no
+thread computes is waiting. Worker processes import this module.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from types import FrameType
+
+#: What time may go into; the first of these is what a row has to cost.
+PRODUCTS = "products and exponentials"
+KERNEL = "rest of the kernel"
+READING = "reading and decoding"
+ZARR = "Zarr's own copies"
+COPYING = "copies, masks, frame"
+ENGINE = "engine"
+INTERVAL = 0.01
+
+#: Functions of the kernel that are not its rest: large products and exponentials, and what makes a
+#: micro-block of a block's rows.
+_OF_KERNEL = {
+    ("kernel", "log_joint"): PRODUCTS,
+    ("kernel", "softmax"): PRODUCTS,
+    ("e_step", "add"): PRODUCTS,
+    ("matrices", "whiten"): PRODUCTS,
+    ("matrices", "scatter_of_residuals"): PRODUCTS,
+    ("kernel", "micro_blocks"): COPYING,
+    ("kernel", "_far"): COPYING,
+}
+#: Packages, the first fitting one.
+_PACKAGES = (
+    ("dask_gmm.data", COPYING),
+    ("dask_gmm.engine", ENGINE),
+    ("zarr.storage", READING),
+    ("zarr", ZARR),
+    ("numcodecs", READING),
+    ("pyarrow", READING),
+    ("distributed", ENGINE),
+    ("dask", ENGINE),
+    ("tornado", ENGINE),
+)
+
+
+def category(frame: FrameType | None, thread: str) -> str:
+    """Return what a thread does: by the innermost frame that says it."""
+    while frame is not None:
+        module, function = frame.f_globals.get("__name__", ""), frame.f_code.co_name
+        if module.startswith("dask_gmm.mixture"):
+            return _OF_KERNEL.get((module.rpartition(".")[2], function), KERNEL)
+        if function == "as_numpy_array_wrapper":  # in which Zarr has a codec decode
+            return READING
+        for package, found in _PACKAGES:
+            if module == package or module.startswith(package + "."):
+                return found
+        frame = frame.f_back
+    # Zarr waits for its files and codecs in threads of its own, where only asyncio is seen.
+    return ZARR if thread.startswith(("zarr", "asyncio")) else ENGINE
+
+
+class Sampler(threading.Thread):
+    """Looks at all threads of this process, but itself, until it is told to end."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True, name="sampler")
+        self.seconds = Counter[str]()
+        self._end = threading.Event()
+        self._before: dict[int, int] = {}
+        self._began = time.process_time()
+
+    def run(self) -> None:
+        """Look, and look again."""
+        self._look(first=True)
+        while not self._end.wait(INTERVAL):
+            self._look()
+
+    def ended(self) -> dict[str, float]:
+        """Return the seconds of every category, those of threads that Python does not know too."""
+        self._end.set()
+        self.join()
+        own = self.seconds.pop(self.name, 0.0)
+        total = time.process_time() - self._began
+        unseen = total - own - sum(self.seconds.values())
+        self.seconds[ENGINE] += max(0.0, unseen)
+        return {"sampler": own, "unseen": unseen, **self.seconds}
+
+    def _look(self, *, first: bool = False) -> None:
+        frames = sys._current_frames()
+        for thread in threading.enumerate():
+            native = thread.native_id
+            if native is None:
+                continue
+            with suppress(OSError):  # it has ended meanwhile
+                now = time.clock_gettime_ns(_clock(native))
+                spent = now - self._before.get(native, now if first else 0)
+                self._before[native] = now
+                mine = thread is self
+                what = self.name if mine else category(frames.get(thread.ident or 0), thread.name)
+                self.seconds[what] += 1e-9 * spent
+
+
+def _clock(native: int) -> int:
+    """Return Linux's number of the clock that runs while this thread does."""
+    return (~native << 3) | 6
+
+
+_sampler: list[Sampler] = []
+
+
+def begin() -> None:
+    """Begin to look at this process."""
+    _sampler.append(Sampler())
+    _sampler[-1].start()
+
+
+def end() -> dict[str, float]:
+    """Return what was seen since; see :meth:`Sampler.ended`."""
+    return _sampler.pop().ended()
