@@ -19,7 +19,7 @@ RUN = "$(BIN)/python" -m
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long test-packaging test-memory test-slurm chaos lint format bench bench-pass-cost bench-chunks bench-scaling \
-  bench-prediction bench-selection bench-rare bench-context bench-out-of-core bench-spark bench-spark-fit bench-limit docs pictures clean
+  bench-prediction bench-selection bench-rare bench-context bench-cluster bench-out-of-core bench-spark bench-spark-fit bench-limit docs pictures clean
 .SUFFIXES:
 .NOTPARALLEL: # one pip at a time in an environment
 
@@ -74,6 +74,9 @@ bench-chunks: $(VENV)/.stamp-test ## passes over up to a hundred thousand chunks
 
 bench-scaling: $(VENV)/.stamp-test ## one worker and two, 10^6 to 10^8 rows; 5 minutes
 	@$(RUN) benchmarks.bench_scaling --require-speedup 1.8 --require-linear 1.15 --require-flat 1.15 $(ARGS)
+
+bench-cluster: $(VENV)/.stamp-test ## a model of a cluster, calibrated and checked here; 6 minutes
+	@$(RUN) benchmarks.bench_cluster --require-error 0.25 $(ARGS)
 
 bench-out-of-core: $(VENV)/.stamp-test ## 8.6 GB under two workers of 512 MiB; 8 minutes
 	@$(RUN) benchmarks.bench_out_of_core --require-deviation 5 --require-memory 1 $(ARGS)

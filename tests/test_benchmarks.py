@@ -12,6 +12,7 @@ from scipy.stats import multivariate_normal
 
 from benchmarks import (
     bench_chunks,
+    bench_cluster,
     bench_compression,
     bench_context,
     bench_em_step,
@@ -236,6 +237,20 @@ def test_one_worker_and_two_are_compared(tmp_path):
         assert each["one"] > 0
         assert each["two"] > 0
         assert 50 << 20 < each["peak_bytes"] < 4 << 30
+
+
+@pytest.mark.long
+def test_a_model_of_a_cluster_is_calibrated_and_put_beside_what_is_measured(tmp_path):
+    result = toy_result(bench_cluster, "cluster", tmp_path, "--turns", "1")
+    costs = result["costs"]
+    assert all(costs[name] > 0 for name in costs if name != "heartbeat")
+    assert {each["kind"] for each in result["checks"]} == {"E-step", "sleep"}
+    for each in result["checks"]:
+        # A leaf that sleeps so long is not done before.
+        assert each["error"] == pytest.approx(each["predicted"] / each["measured"] - 1, rel=1e-2)
+        if each["kind"] == "sleep":
+            least = each["leaves"] * each["leaf_seconds"] / each["slots"]
+            assert min(each["measured"], each["predicted"]) >= 0.99 * least
 
 
 @pytest.mark.slow
