@@ -18,8 +18,9 @@ PIP = "$(BIN)/python" -m pip --disable-pip-version-check
 RUN = "$(BIN)/python" -m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-packaging test-memory test-slurm chaos lint format bench bench-pass-cost bench-chunks bench-scaling \
-  bench-prediction bench-selection bench-rare bench-context bench-cluster bench-out-of-core bench-spark bench-spark-fit bench-limit docs pictures clean
+.PHONY: help demo test test-long test-packaging test-memory test-slurm chaos lint format bench bench-pass-cost \
+  bench-chunks bench-scaling bench-prediction bench-selection bench-rare bench-context bench-cluster \
+  bench-out-of-core bench-spark bench-spark-fit bench-limit guard docs pictures clean
 .SUFFIXES:
 .NOTPARALLEL: # one pip at a time in an environment
 
@@ -62,6 +63,9 @@ bench: $(VENV)/.stamp-test $(VENV)/.stamp-demo ## run the benchmarks, write thei
 	  status=$$?; $(RUN) benchmarks.bench_kernels --require || status=$$?; \
 	  $(RUN) benchmarks.bench_compression --require 1@fit --require 8@labels || status=$$?; \
 	  $(RUN) benchmarks.bench_starts && $(RUN) benchmarks.bench_passes && $(RUN) benchmarks.collect && exit $$status
+
+guard: $(VENV)/.stamp-test ## hold our time over that of NumPy primitives against what was recorded; seconds
+	@$(RUN) benchmarks.guard $(ARGS)
 
 bench-pass-cost: $(VENV)/.stamp-test ## a pass against reading plus arithmetic; 7 minutes
 	@$(RUN) benchmarks.bench_pass_cost --require-sum 1.15 --require-larger 1.15 $(ARGS)
