@@ -26,6 +26,7 @@ from benchmarks import (
     bench_scaling,
     bench_selection,
     bench_spark,
+    bench_spark_fit,
     bench_starts,
     collect,
     sampling,
@@ -317,6 +318,33 @@ def test_spark_and_we_iterate_on_the_same_files(tmp_path):
     for each in result["cases"]:
         for times in each["seconds"].values():
             assert min(times.values()) > 0
+
+
+@pytest.mark.spark
+@pytest.mark.filterwarnings("ignore")  # of pyspark, on pandas and sockets
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java")
+def test_fits_of_spark_and_of_ours_are_judged_by_one_code(tmp_path):
+    pytest.importorskip("pyspark", reason="pip install pyspark")
+    result = toy_result(bench_spark_fit, "spark_fit", tmp_path, "--memory", "1g", "--seeds", "1")
+    (pair,) = result["pairs"]
+    ours, spark, both = pair["ours"], pair["spark"], pair["compared"]
+    assert [each["iterations"] for each in spark] == list(bench_spark_fit.QUICK_ITERATIONS)
+    # EM only rises, and three iterations from random rows are no match for a whole fit.
+    assert spark[0]["likelihood"] < spark[1]["likelihood"] < ours["likelihood"]
+    assert ours["likelihood"] == pytest.approx(result["truth"], abs=0.05)
+    assert both["level"] == pytest.approx(spark[1]["likelihood"] - bench_spark_fit.EQUAL, rel=1e-4)
+    assert 0 < both["ours"] <= ours["seconds"]
+
+
+def test_equal_likelihood_is_the_lower_end_and_found_at_its_first_time():
+    ours = {"seconds": 3.0, "likelihood": -1.0, "course": [(1.0, -1.5), (2.0, -1.1)]}
+    spark = [{"seconds": 10.0, "likelihood": -2.0}, {"seconds": 20.0, "likelihood": -1.2}]
+    found = bench_spark_fit.compared(ours, spark)
+    assert (found["ours"], found["spark"]) == (2.0, 20.0)
+    better = [*spark, {"seconds": 40.0, "likelihood": -0.5}]
+    found = bench_spark_fit.compared(ours, better)
+    assert (found["ours"], found["spark"]) == (3.0, 40.0)
 
 
 def test_a_missed_bar_or_a_case_not_measured_ends_with_an_error(capsys):
