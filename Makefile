@@ -20,7 +20,7 @@ RUN = "$(BIN)/python" -m
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long test-packaging test-memory test-slurm chaos lint format bench bench-pass-cost \
   bench-chunks bench-scaling bench-prediction bench-selection bench-rare bench-context bench-cluster \
-  bench-out-of-core bench-spark bench-spark-fit bench-limit guard docs pictures clean
+  bench-out-of-core bench-spark bench-sklearn bench-spark-fit bench-limit guard docs pictures clean
 .SUFFIXES:
 .NOTPARALLEL: # one pip at a time in an environment
 
@@ -104,6 +104,9 @@ bench-spark-fit: $(VENV)/.stamp-bench ## whole fits against Spark ML's (needs Ja
 
 bench-limit: $(VENV)/.stamp-test ## bandwidth of formats, and where a pass's time goes; 6 minutes
 	@$(RUN) benchmarks.bench_limit $(ARGS)
+
+bench-sklearn: $(VENV)/.stamp-test ## against scikit-learn, to its end and to equal likelihood; 25 minutes
+	@$(RUN) benchmarks.bench_sklearn --require-end-to-end 30 --require-memory 1 $(ARGS)
 
 docs: $(VENV)/.stamp-docs ## build the pages into build/docs; a warning is an error
 	@$(RUN) sphinx --builder html --fail-on-warning --keep-going --nitpicky --jobs auto \

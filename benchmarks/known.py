@@ -31,6 +31,8 @@ class Known:
     seed : int
     unit : float
         What features are multiplied by: the same mixture in another unit.
+    apart : float
+        Standard deviation of the means; the smaller, the more the components overlap.
     """
 
     D: int
@@ -39,12 +41,13 @@ class Known:
     block_rows: int
     seed: int = 0
     unit: float = 1.0
+    apart: float = 4.0
 
     def parameters(self) -> tuple[Array, Array, Array]:
         """Return weights (K,), means (K, D) and covariances (K, D, D)."""
         generator = np.random.default_rng([self.seed, self.D, self.K])
         weights = generator.dirichlet(np.full(self.K, 20.0))
-        means = 4.0 * self.unit * generator.standard_normal((self.K, self.D))
+        means = self.apart * self.unit * generator.standard_normal((self.K, self.D))
         factors = 0.4 * generator.standard_normal((self.K, self.D, self.D))
         covariances = factors @ factors.transpose(0, 2, 1) + 0.5 * np.eye(self.D)
         return weights, means, self.unit**2 * covariances

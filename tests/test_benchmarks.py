@@ -25,11 +25,14 @@ from benchmarks import (
     bench_rare,
     bench_scaling,
     bench_selection,
+    bench_sklearn,
     bench_spark,
     bench_spark_fit,
     bench_starts,
     collect,
     sampling,
+    sklearn_end,
+    sklearn_scale,
 )
 from benchmarks.formats import FORMATS
 from benchmarks.known import Known, standard_errors
@@ -345,6 +348,53 @@ def test_equal_likelihood_is_the_lower_end_and_found_at_its_first_time():
     better = [*spark, {"seconds": 40.0, "likelihood": -0.5}]
     found = bench_spark_fit.compared(ours, better)
     assert (found["ours"], found["spark"]) == (3.0, 40.0)
+
+
+@pytest.mark.long
+def test_scikit_learn_is_taken_to_its_ceiling_and_to_equal_likelihood(tmp_path, capsys):
+    arguments = ["--ceiling", "0.45", "--seconds", "60"]
+    result = toy_result(bench_sklearn, "sklearn", tmp_path, *arguments, "--require-memory", "1")
+    series = result["scale"]["series"]
+    assert [each["rows"] for each in series] == [n.rows for n in sklearn_scale.QUICK_SIZES]
+    assert [each["peer"]["stopped_by"] for each in series] == [None, None, "memory"]
+    assert series[2]["ratio"] is None
+    assert series[2]["needed_bytes"] > 0.45 * 2**30 > series[1]["peer"]["peak_bytes"]
+    for each in series:
+        assert each["ours"]["iterations"] == each["iterations"]
+        assert each["ours"]["largest_bytes"] < each["ours"]["peak_bytes"]
+    for each in series[:2]:
+        assert each["peer"]["iterations"] == each["iterations"]
+        assert each["apart"] < 1e-3  # both made the same steps, scikit-learn in float32
+        assert each["peer"]["fit"] < each["peer"]["seconds"]
+    end = result["end"]
+    assert end["peer"]["own_word_apart"] < 1e-4
+    assert len(end["peer"]["at"]) == len(end["peer"]["above_truth"]) > end["peer"]["default_end"]
+    assert end["goals"]["ours"]["ours"] == end["ours"][0]["seconds"]
+    page = (tmp_path / "sklearn.md").read_text()
+    assert "| stopped after" in page
+    assert page.index("Where scikit-learn wins") < page.index("| rows |")
+    # One part again, of a bar that no run meets: the other part's numbers are kept.
+    again = ["--quick", "--only", "end", "--seconds", "60", "--output", str(tmp_path)]
+    assert bench_sklearn.main([*again, "--require-end-to-end", "1e9"]) == 1
+    assert "below its bar: end to end" in capsys.readouterr().err
+    assert json.loads((tmp_path / "sklearn.json").read_text())["scale"] == result["scale"]
+
+
+def test_equal_likelihood_is_that_of_either_end_and_who_never_was_there_has_no_time():
+    peer = {"at": [10.0, 20.0, 30.0], "above_truth": [-0.5, -0.02, -0.01], "default_end": 1}
+    ours = [{"seconds": 2.0, "tol": "auto", "above_truth": -0.03}]
+    goals = sklearn_end.goals(ours, peer)
+    assert goals["default"]["ours"] is None
+    assert goals["default"]["ratio"] is None
+    assert goals["ours"]["peer"] == 20.0
+    ours.append({"seconds": 4.0, "tol": 1e-7, "above_truth": 0.01})
+    goals = sklearn_end.goals(ours, peer)
+    assert (goals["default"]["peer"], goals["default"]["ours"]) == (20.0, 4.0)
+    assert goals["default"]["tol"] == 1e-7
+    assert goals["tight"]["ratio"] == pytest.approx(30.0 / 4.0)
+    ahead = sklearn_end.goals(ours[1:], peer)["ours"]
+    assert ahead["peer"] is None
+    assert ahead["ratio"] == pytest.approx(30.0 / 4.0)  # at least
 
 
 def test_a_missed_bar_or_a_case_not_measured_ends_with_an_error(capsys):
