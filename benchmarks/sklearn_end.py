@@ -44,13 +44,13 @@ def measure(place: Path, rows: int, most_bytes: float, most_seconds: float) -> d
     write_zarr(path, known)
     likelihoods = partial(_likelihoods, path, known)
     truth = likelihoods([Parameters.of("full", *known.parameters())])[0]
-    first = _ours(path, place, OUR_TOLS[0], most_seconds)
+    first = _ours(path, place, OUR_TOLS[0])
     peer, mixtures = _peer(path, place, (most_bytes, most_seconds))
     peer["above_truth"] = [each - truth for each in likelihoods(mixtures)]
     peer["own_word_apart"] = _own_word_apart(peer, truth)
     ours = [_above(first, likelihoods, truth)]
     if ours[0]["above_truth"] < peer["above_truth"][peer["default_end"]] - EQUAL:
-        ours.append(_above(_ours(path, place, OUR_TOLS[1], most_seconds), likelihoods, truth))
+        ours.append(_above(_ours(path, place, OUR_TOLS[1]), likelihoods, truth))
     shutil.rmtree(path)
     return {
         "rows": rows,
@@ -91,10 +91,10 @@ def _peer(
     return found, [told_parameters(each) for each in steps]
 
 
-def _ours(path: Path, place: Path, tol: str | float, most_seconds: float) -> dict[str, Any]:
+def _ours(path: Path, place: Path, tol: str | float) -> dict[str, Any]:
     """Return the seconds from the start of the process to its end, and the model."""
     model = {"n_components": K, "tol": tol}
-    seen, manifest = our_run(path, place, model, {}, LIMIT, most_seconds)
+    seen, manifest = our_run(path, place, model, {}, LIMIT, MOST_SECONDS)
     click.echo(f"ours, tol {tol}: {seen.as_json()}", err=True)
     if manifest is None:
         raise click.ClickException(

@@ -42,10 +42,22 @@ def _wins(scale: dict[str, Any] | None, end: dict[str, Any] | None) -> str:
         if peer and not peer["stopped_by"] and peer["peak_bytes"] < ours["peak_bytes"]:
             held = f"{_gib(peer['peak_bytes'])} GiB against {_gib(ours['peak_bytes'])}"
             said.append(f"it holds less memory with {rows} ({held})")
+    if end:
+        said += [f"it is as likely as {name} sooner" for name in _lost(end["goals"])]
     if end and end["ours"][0]["above_truth"] < end["peer"]["above_truth"][-1] - EQUAL:
         apart = end["peer"]["above_truth"][-1] - end["ours"][0]["above_truth"]
         said.append(f"its fit ends {apart:.2g} nats a row higher than ours")
     return f"Where scikit-learn wins: {'; '.join(said) or 'nowhere here'}."
+
+
+def _lost(goals: dict[str, dict[str, Any]]) -> list[str]:
+    """Return the likelihoods that scikit-learn had sooner, or alone."""
+    names = {"default": "its default end", "tight": "its last end", "ours": "our end"}
+    return [
+        names[name]
+        for name, goal in goals.items()
+        if goal["peer"] is not None and (goal["ours"] is None or goal["peer"] < goal["ours"])
+    ]
 
 
 def _of_scale(scale: dict[str, Any]) -> list[str]:
