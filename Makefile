@@ -19,8 +19,8 @@ RUN = "$(BIN)/python" -m
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long test-packaging test-memory test-slurm chaos lint format bench bench-pass-cost \
-  bench-chunks bench-scaling bench-prediction bench-selection bench-rare bench-context bench-cluster \
-  bench-out-of-core bench-spark bench-sklearn bench-spark-fit bench-limit guard docs pictures clean
+  bench-chunks bench-scaling bench-prediction bench-selection bench-rare bench-context bench-cluster bench-cost \
+  bench-out-of-core bench-billion bench-spark bench-sklearn bench-spark-fit bench-limit guard docs pictures clean
 .SUFFIXES:
 .NOTPARALLEL: # one pip at a time in an environment
 
@@ -76,14 +76,21 @@ bench-prediction: $(VENV)/.stamp-test $(VENV)/.stamp-demo ## labels against read
 bench-chunks: $(VENV)/.stamp-test ## passes over up to a hundred thousand chunks; 5 minutes
 	@$(RUN) benchmarks.bench_chunks --require-engine 1 $(ARGS)
 
-bench-scaling: $(VENV)/.stamp-test ## one worker and two, 10^6 to 10^8 rows; 5 minutes
-	@$(RUN) benchmarks.bench_scaling --require-speedup 1.8 --require-linear 1.15 --require-flat 1.15 $(ARGS)
+bench-scaling: $(VENV)/.stamp-test ## one worker and two, 10^6 to 10^9 rows; 10 minutes, 16 GB stay in data/
+	@$(RUN) benchmarks.bench_scaling --rows 1e9 --require-speedup 1.8 --require-linear 1.15 --require-flat 1.15 $(ARGS)
+
+bench-cost: $(VENV)/.stamp-test ## core-hours and bytes of 10^9 pixels; 6 minutes
+	@$(RUN) benchmarks.bench_cost $(ARGS)
 
 bench-cluster: $(VENV)/.stamp-test ## a model of a cluster, calibrated and checked here; 6 minutes
 	@$(RUN) benchmarks.bench_cluster --require-error 0.25 $(ARGS)
 
 bench-out-of-core: $(VENV)/.stamp-test ## 8.6 GB under two workers of 512 MiB; 8 minutes
 	@$(RUN) benchmarks.bench_out_of_core --require-deviation 5 --require-memory 1 $(ARGS)
+
+bench-billion: $(VENV)/.stamp-test ## 10^9 rows, 16 GB, eight components, two workers of 2 GiB; 15 minutes
+	@$(RUN) benchmarks.bench_out_of_core --rows 1e9 --components 8 --memory 2GiB --name billion \
+	  --require-deviation 5 --require-memory 1 $(ARGS)
 
 bench-selection: $(VENV)/.stamp-test ## 60 candidates together and one by one, 20 million rows; 20 minutes
 	@$(RUN) benchmarks.bench_selection --rows 20e6 --require-passes 1.5 --require-time 0.3334 \

@@ -1,11 +1,15 @@
 """Whether two workers take half the time of one, ten times the rows ten times, at equal memory.
 
-Passes of EM (D = 4, K = 8, full) over Zarr arrays of 1e6, 1e7 and 1e8 rows of float32, with one
+Passes of EM (D = 4, K = 8, full) over Zarr arrays of ever more rows of float32, with one
 local worker and with two, turn by turn while both clusters stand. Every worker is held on a core of
 its own: a single one would read ahead on the second core, and be no worker of one core. Beside the
 times stands the peak of the workers' resident memory (the kernel's VmHWM) after the passes over
-each array, smallest first. Times are medians. About 5 minutes. ``python -m
-benchmarks.bench_scaling`` writes table, JSON and picture.
+each array, smallest first. Times are medians; the largest array, where asked for, is read once by
+each, after a first reading that is not counted.
+
+About 5 minutes up to 1e8 rows; with ``--rows 1e9`` (16 GB, which stay in ``--shared``, where those
+of ``bench_out_of_core --components 8`` are) about 10, of which three are the writing.
+``python -m benchmarks.bench_scaling`` writes table, JSON and picture.
 """
 
 from __future__ import annotations
@@ -22,9 +26,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from benchmarks.known import Known, write_zarr
+from benchmarks.known import Known, write_zarr, written_once
 from benchmarks.machine import described, seconds
-from benchmarks.output import RESULTS, beginning, deliver, exit_code, required
+from benchmarks.output import HERE, RESULTS, beginning, deliver, exit_code, required
 from benchmarks.sources import peak_bytes
 from dask_gmm.data.sources import open_source
 from dask_gmm.engine.cluster import local_workers
@@ -41,6 +45,8 @@ D, K = 4, 8
 ROWS = (1_000_000, 10_000_000, 100_000_000)
 QUICK_ROWS = (20_000, 100_000)
 CHUNK_ROWS = 1 << 18  # 4 MiB
+#: Rows from which on a pass is so long that one of each is enough.
+LARGE = 500_000_000
 
 
 def hold_on_own_cores(client: Any) -> None:
@@ -57,10 +63,14 @@ def _hold_on(core: int) -> None:
         os.sched_setaffinity(int(thread.name), {core})
 
 
+def mixture(rows: int) -> Known:
+    """Return what the rows are drawn from."""
+    return Known(D, K, rows, min(CHUNK_ROWS, rows // 8))
+
+
 def measure(path: Path, rows: int, turns: int, clients: dict[int, Any]) -> dict[str, Any]:
     """Time a pass with one worker and with two, and look at their memory."""
-    known = Known(D, K, rows, min(CHUNK_ROWS, rows // 8))
-    write_zarr(path, known)
+    known = mixture(rows)
     source, sample = open_source("zarr", str(path)), known.block(0)
     leaves = cut_leaves([known.length(cell) * D * 4 for cell in range(known.n_blocks)])
     frame = Frame.of_sample(sample, unit=sample.std(axis=0).astype(float), isotropic=False)
@@ -71,10 +81,14 @@ def measure(path: Path, rows: int, turns: int, clients: dict[int, Any]) -> dict[
         )
         for n, client in clients.items()
     }
-    for warm_up in passes.values():
-        warm_up()
-    # Small passes are short: more of them.
-    turns *= max(1, min(10, 10_000_000 // rows))
+    if rows < LARGE:
+        for warm_up in passes.values():
+            warm_up()
+        # Small passes are short: more of them.
+        turns *= max(1, min(10, 10_000_000 // rows))
+    else:
+        passes[2]()  # the files come into the system's cache; the workers are warm
+        turns = 1
     pairs = [{n: seconds(each) for n, each in passes.items()} for _ in range(turns)]
     return {
         "rows": rows,
@@ -119,6 +133,13 @@ def picture(result: dict[str, Any]) -> Figure:
 @click.command()
 @click.option("--quick", is_flag=True, help="A toy size, in seconds: shows that it works.")
 @click.option("--turns", default=3, show_default=True, type=click.IntRange(min=1))
+@click.option("--rows", type=float, help="One more size, such as 1e9.")
+@click.option(
+    "--shared",
+    type=click.Path(path_type=Path),
+    default=HERE.parent / "data" / "out-of-core",
+    help="Where the array of --rows is kept; by default data/out-of-core.",
+)
 @click.option("--require-speedup", default=0.0, help="Least of two workers, at the most rows.")
 @click.option("--require-linear", default=np.inf, help="Most cost of a row, against a tenth of it.")
 @click.option("--require-flat", default=np.inf, help="Most memory, against a tenth of the rows.")
@@ -127,6 +148,8 @@ def picture(result: dict[str, Any]) -> Figure:
 def command(
     quick: bool,
     turns: int,
+    rows: float | None,
+    shared: Path,
     require_speedup: float,
     require_linear: float,
     require_flat: float,
@@ -143,8 +166,14 @@ def command(
         clients = {1: one.scheduler, 2: two.scheduler}
         for client in clients.values():
             hold_on_own_cores(client)
-        for rows in QUICK_ROWS if quick else ROWS:
-            series.append(measure(Path(place) / f"{rows}.zarr", rows, turns, clients))
+        for n in QUICK_ROWS if quick else ROWS:
+            path = Path(place) / f"{n}.zarr"
+            write_zarr(path, mixture(n))
+            series.append(measure(path, n, turns, clients))
+            click.echo(str(series[-1]), err=True)
+        if rows is not None:
+            path = written_once(shared, mixture(int(rows))) / "data.zarr"
+            series.append(measure(path, int(rows), turns, clients))
             click.echo(str(series[-1]), err=True)
     result = {"machine": described(), "quick": quick, "turns": turns, "series": series}
     deliver("scaling", result, table(result), picture(result), output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -84,7 +85,9 @@ class Known:
             drawn += self.length(number)
 
 
-def write_zarr(path: Path, known: Known, codec: str = "blosc-lz4", in_shard: int = 0) -> None:
+def write_zarr(
+    path: Path, known: Known, codec: str = "blosc-lz4", in_shard: int = 0, dtype: str = "f4"
+) -> None:
     """Write all rows as a Zarr array (rows, D) whose chunks are the blocks, on two processes.
 
     With ``in_shard`` a block is a shard of so many chunks.
@@ -104,11 +107,25 @@ def write_zarr(path: Path, known: Known, codec: str = "blosc-lz4", in_shard: int
         shape=(known.rows, known.D),
         chunks=(known.block_rows // (in_shard or 1), known.D),
         shards=(known.block_rows, known.D) if in_shard else None,
-        dtype="f4",
+        dtype=dtype,
         compressors=codecs[codec],
         config={"write_empty_chunks": True},
     )
     _on_two(partial(_write_chunk, path, known), known.n_blocks, known)
+
+
+def written_once(directory: Path, known: Known) -> Path:
+    """Return a folder whose ``data.zarr`` holds all rows: written if it does not, then kept.
+
+    Whoever asks for the same mixture and as many rows finds the same folder.
+    """
+    folder = directory.absolute() / f"{known.rows}-{known.D}-{known.K}"
+    if not (folder / "written").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        before = time.perf_counter()
+        write_zarr(folder / "data.zarr", known)
+        (folder / "written").write_text(f"{time.perf_counter() - before:.1f} seconds\n")
+    return folder
 
 
 def write_parquet(path: Path, known: Known, files: int = 4, compression: str = "snappy") -> None:

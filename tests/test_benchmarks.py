@@ -15,6 +15,7 @@ from benchmarks import (
     bench_cluster,
     bench_compression,
     bench_context,
+    bench_cost,
     bench_em_step,
     bench_kernels,
     bench_limit,
@@ -236,11 +237,29 @@ def test_what_a_thread_computes_is_put_down_to_what_its_stack_shows():
 
 
 def test_one_worker_and_two_are_compared(tmp_path):
-    result = toy_result(bench_scaling, "scaling", tmp_path, "--turns", "1")
+    more = ["--rows", "2e5", "--shared", str(tmp_path / "shared")]
+    result = toy_result(bench_scaling, "scaling", tmp_path, "--turns", "1", *more)
+    assert [each["rows"] for each in result["series"]] == [*bench_scaling.QUICK_ROWS, 200_000]
+    assert (tmp_path / "shared" / "200000-4-8" / "written").exists()
     for each in result["series"]:
         assert each["one"] > 0
         assert each["two"] > 0
         assert 50 << 20 < each["peak_bytes"] < 4 << 30
+
+
+@pytest.mark.slow
+def test_whole_runs_are_counted_in_core_hours_and_bytes(tmp_path):
+    result = toy_result(bench_cost, "cost", tmp_path, "--price", "0.5")
+    for each in result["jobs"]:
+        many = each["many"]
+        assert many["rows"] == 4 * each["few"]["rows"]
+        assert min(many["seconds"], many["cpu_seconds"]) > 0
+        assert each["core_hours"] >= 2 * many["seconds"] / 3600 * 0.99
+        # A byte per band, and a label is a byte before it is packed.
+        assert each["decoded"] == pytest.approx(3e9 * each["readings"], rel=1e-3)
+        assert each["read"] == pytest.approx(1e9 * each["readings"] * each["stored"], rel=1e-3)
+        assert 0 < many["label_bytes"] <= 1.1 * many["rows"]
+    assert "costs at 0.5 per core-hour" in (tmp_path / "cost.md").read_text()
 
 
 @pytest.mark.long
