@@ -21,6 +21,9 @@ RUN = "$(BIN)/python" -m
 .PHONY: help demo test test-long test-packaging test-memory test-slurm chaos lint format bench bench-pass-cost \
   bench-chunks bench-scaling bench-prediction bench-selection bench-rare bench-context bench-cluster bench-cost \
   bench-out-of-core bench-billion bench-spark bench-sklearn bench-spark-fit bench-limit guard docs pictures clean
+  bench-chunks bench-scaling bench-prediction bench-selection bench-rare bench-context bench-cluster \
+  bench-out-of-core bench-spark bench-spark-fit bench-limit guard bench-ablation \
+  docs pictures clean
 .SUFFIXES:
 .NOTPARALLEL: # one pip at a time in an environment
 
@@ -63,6 +66,9 @@ bench: $(VENV)/.stamp-test $(VENV)/.stamp-demo ## run the benchmarks, write thei
 	  status=$$?; $(RUN) benchmarks.bench_kernels --require || status=$$?; \
 	  $(RUN) benchmarks.bench_compression --require 1@fit --require 8@labels || status=$$?; \
 	  $(RUN) benchmarks.bench_starts && $(RUN) benchmarks.bench_passes && $(RUN) benchmarks.collect && exit $$status
+
+bench-ablation: $(VENV)/.stamp-test $(VENV)/.stamp-demo ## one part of a fit after the other switched off; 8 minutes
+	@$(RUN) benchmarks.bench_ablation --require-readings 10 $(ARGS)
 
 guard: $(VENV)/.stamp-test ## hold our time over that of NumPy primitives against what was recorded; seconds
 	@$(RUN) benchmarks.guard $(ARGS)

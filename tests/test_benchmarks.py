@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import pairwise
 
 import click
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from benchmarks import (
+    bench_ablation,
     bench_chunks,
     bench_cluster,
     bench_compression,
@@ -156,6 +158,28 @@ def toy_result(benchmark, name, directory, *arguments):
     assert "toy run" in (directory / f"{name}.md").read_text()
     assert (directory / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     return json.loads((directory / f"{name}.json").read_text())
+
+
+@pytest.mark.slow
+def test_each_part_of_a_fit_is_switched_off_in_turn(tmp_path, capsys):
+    result = toy_result(bench_ablation, "ablation", tmp_path, "--seeds", "2")
+    mixture, image = (each["ways"] for each in result["data"])
+    assert list(image) == list(bench_ablation.INSTEAD)
+    # Floats do not repeat; where pixels do, the survey is the only reading.
+    assert list(mixture) == [way for way in image if way != "without compression"]
+    assert image["ours"]["readings"] == 1 < image["without compression"]["readings"]
+    assert mixture["ours"]["readings"] < mixture["without acceleration"]["readings"]
+    assert mixture["ours"]["readings"] < mixture["plain EM"]["readings"] / 5
+    assert mixture["ours"]["levels"]["0.001"]["fits"] == 2
+    for ways in (mixture, image):
+        for trace in (fit["trace"] for each in ways.values() for fit in each["fits"]):
+            for earlier, later in pairwise(trace):
+                assert earlier[0] <= later[0]
+                assert earlier[1] <= later[1]
+                assert earlier[2] >= later[2] >= 0
+    arguments = ["--quick", "--seeds", "1", "--require-readings", "0"]
+    assert bench_ablation.main(arguments) == 1
+    assert "below its bar: readings" in capsys.readouterr().err
 
 
 def test_a_pass_is_measured_beside_its_parts(tmp_path):
