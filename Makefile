@@ -20,9 +20,7 @@ RUN = "$(BIN)/python" -m
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long test-packaging test-memory test-slurm chaos lint format bench bench-pass-cost \
   bench-chunks bench-scaling bench-prediction bench-selection bench-rare bench-context bench-cluster bench-cost \
-  bench-out-of-core bench-billion bench-spark bench-sklearn bench-spark-fit bench-limit guard docs pictures clean
-  bench-chunks bench-scaling bench-prediction bench-selection bench-rare bench-context bench-cluster \
-  bench-out-of-core bench-spark bench-spark-fit bench-limit guard bench-ablation \
+  bench-out-of-core bench-billion bench-spark bench-sklearn bench-spark-fit bench-limit guard bench-ablation \
   docs pictures clean
 .SUFFIXES:
 .NOTPARALLEL: # one pip at a time in an environment

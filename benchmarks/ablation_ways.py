@@ -62,14 +62,14 @@ class Trace:
         Readings that no pass counts: those of k-means over all rows.
     """
 
-    began: float = field(default_factory=time.perf_counter)
+    began: float = field(default_factory=time.process_time)
     points: list[tuple[int, float, float]] = field(default_factory=list)
     extra: int = 0
 
     def note(self, readings: Readings, mean: float) -> None:
         """Remember that a mixture of this mean log-likelihood is known."""
         best = max(mean, self.points[-1][2]) if self.points else mean
-        took = time.perf_counter() - self.began
+        took = time.process_time() - self.began
         self.points.append((readings.n_passes + self.extra, took, best))
 
 
