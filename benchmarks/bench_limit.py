@@ -6,9 +6,9 @@ the format's own library in the most direct way (layout and codec known, into me
 where the library takes that, no check, no rows made of columns), turn by turn, from files that the
 system holds in memory. Second, where the time of whole EM iterations over stored data goes, on both
 cores: the threads of workers and client are looked at a hundred times a second, and what each has
-computed since is put down to what its stack shows; what nobody computes is waiting. Of the
-kernel's share its limit is set apart: the flop of its products at the rate of a large matrix
-product, and NumPy's exponentials, both measured in the two workers at once.
+computed, by its own clock, is put down to what its stack showed when it did not wait; what nobody
+computes is waiting. Of the kernel's share its limit is set apart: the flop of its products at the
+rate of a large matrix product, and NumPy's exponentials, both measured in the two workers at once.
 ``python -m benchmarks.bench_limit`` writes table, JSON and picture.
 """
 

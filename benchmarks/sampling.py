@@ -1,8 +1,8 @@
 """Where a process spends its cores' time, by looking at its threads a hundred times a second.
 
-What a thread has computed since the last look (the kernel's clock of that thread, to the
-nanosecond) is put down to what its stack shows: the innermost frame that a rule knows. What no
-thread computes is waiting. Worker processes import this module.
+What a thread has computed (the kernel's clock of that thread, to the nanosecond) is put down to
+what its stack showed, look by look, when it did not wait: the innermost frame that a rule knows.
+What no thread computes is waiting. Worker processes import this module.
 """
 
 from __future__ import annotations
@@ -46,6 +46,23 @@ _PACKAGES = (
     ("dask", ENGINE),
     ("tornado", ENGINE),
 )
+#: Functions that wait, as innermost frames: what such a thread has computed, it did before.
+_WAITING = {
+    ("threading", "wait"),
+    ("threading", "_wait_for_tstate_lock"),
+    ("selectors", "select"),
+    ("queue", "get"),
+    ("concurrent.futures.thread", "_worker"),
+    ("distributed.threadpoolexecutor", "_worker"),
+    ("dask_gmm.engine.turns", "__enter__"),
+}
+
+
+def waits(frame: FrameType | None) -> bool:
+    """Tell whether a thread waits for another one, or for a message."""
+    if frame is None:
+        return True
+    return (frame.f_globals.get("__name__", ""), frame.f_code.co_name) in _WAITING
 
 
 def category(frame: FrameType | None, thread: str) -> str:
@@ -69,9 +86,10 @@ class Sampler(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(daemon=True, name="sampler")
-        self.seconds = Counter[str]()
         self._end = threading.Event()
-        self._before: dict[int, int] = {}
+        self._first: dict[int, int] = {}
+        self._last: dict[int, int] = {}
+        self._looks: dict[int, Counter[str]] = {}
         self._began = time.process_time()
 
     def run(self) -> None:
@@ -81,14 +99,23 @@ class Sampler(threading.Thread):
             self._look()
 
     def ended(self) -> dict[str, float]:
-        """Return the seconds of every category, those of threads that Python does not know too."""
+        """Return the seconds of every category, and those of ``sampler`` and ``unseen`` apart.
+
+        What was unseen is in the others, too, by their shares.
+        """
         self._end.set()
         self.join()
-        own = self.seconds.pop(self.name, 0.0)
         total = time.process_time() - self._began
-        unseen = total - own - sum(self.seconds.values())
-        self.seconds[ENGINE] += max(0.0, unseen)
-        return {"sampler": own, "unseen": unseen, **self.seconds}
+        found = Counter[str]()
+        for native, looks in self._looks.items():
+            spent = 1e-9 * (self._last[native] - self._first[native])
+            for name, n in looks.items():
+                found[name] += spent * n / looks.total()
+        own = found.pop(self.name, 0.0)
+        unseen = max(0.0, total - own - found.total())
+        # Ends of threads that lived for one task: they did what the others did.
+        more = 1.0 + unseen / found.total() if found.total() else 1.0
+        return {"sampler": own, "unseen": unseen, **{name: more * t for name, t in found.items()}}
 
     def _look(self, *, first: bool = False) -> None:
         frames = sys._current_frames()
@@ -98,11 +125,14 @@ class Sampler(threading.Thread):
                 continue
             with suppress(OSError):  # it has ended meanwhile
                 now = time.clock_gettime_ns(_clock(native))
-                spent = now - self._before.get(native, now if first else 0)
-                self._before[native] = now
-                mine = thread is self
-                what = self.name if mine else category(frames.get(thread.ident or 0), thread.name)
-                self.seconds[what] += 1e-9 * spent
+                self._first.setdefault(native, now if first else 0)
+                self._last[native] = now
+                looks = self._looks.setdefault(native, Counter())
+                frame = frames.get(thread.ident or 0)
+                if thread is self:
+                    looks[self.name] += 1
+                elif not waits(frame):
+                    looks[category(frame, thread.name)] += 1
 
 
 def _clock(native: int) -> int:
