@@ -20,7 +20,7 @@ RUN = "$(BIN)/python" -m
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long test-packaging test-memory test-slurm chaos lint format bench bench-pass-cost \
   bench-chunks bench-scaling bench-prediction bench-selection bench-rare bench-context bench-cluster bench-cost \
-  bench-out-of-core bench-billion bench-spark bench-sklearn bench-spark-fit bench-limit guard bench-ablation \
+  bench-out-of-core bench-billion bench-spark bench-sklearn bench-spark-fit bench-limit guard bench-ablation bench-startup \
   docs pictures clean
 .SUFFIXES:
 .NOTPARALLEL: # one pip at a time in an environment
@@ -67,6 +67,9 @@ bench: $(VENV)/.stamp-test $(VENV)/.stamp-demo ## run the benchmarks, write thei
 
 bench-ablation: $(VENV)/.stamp-test $(VENV)/.stamp-demo ## one part of a fit after the other switched off; 8 minutes
 	@$(RUN) benchmarks.bench_ablation --require-readings 10 $(ARGS)
+
+bench-startup: $(VENV)/.stamp-test ## whole processes of the command, help first; a minute
+	@$(RUN) benchmarks.bench_startup --require-help 0.4 $(ARGS)
 
 guard: $(VENV)/.stamp-test ## hold our time over that of NumPy primitives against what was recorded; seconds
 	@$(RUN) benchmarks.guard $(ARGS)

@@ -32,6 +32,7 @@ from benchmarks import (
     bench_spark,
     bench_spark_fit,
     bench_starts,
+    bench_startup,
     collect,
     sampling,
     sklearn_end,
@@ -211,6 +212,19 @@ def test_prediction_is_measured_beside_its_parts(tmp_path):
     total = sum(each[name] for name in bench_prediction.PARTS)
     assert each["of_sum"] == pytest.approx(each["whole"] / total, rel=1e-3)
     assert result["relief"] is None  # a toy run brings no picture
+
+
+@pytest.mark.slow
+def test_what_a_shell_waits_for_is_measured(tmp_path, capsys):
+    arguments = ["--quick", "--output", str(tmp_path), "--require-help", "1e-3"]
+    assert bench_startup.main(arguments) == 1
+    assert "below its bar: seconds of dask-gmm --help" in capsys.readouterr().err
+    result = json.loads((tmp_path / "startup.json").read_text())
+    times = {name: middle for name, (middle, _, _) in result["seconds"].items()}
+    verbs = [f"dask-gmm {verb}" for verb in ("--help", "run --help", "validate", "plan")]
+    assert list(times) == ["python -c pass", *verbs]
+    assert all(times["python -c pass"] < times[verb] for verb in verbs)
+    assert "toy run" in (tmp_path / "startup.md").read_text()
 
 
 def test_chunks_are_counted_apart_from_what_zarr_takes(tmp_path):
