@@ -21,7 +21,7 @@ RUN = "$(BIN)/python" -m
 .PHONY: help demo test test-long test-packaging test-memory test-slurm chaos lint format bench bench-pass-cost \
   bench-chunks bench-scaling bench-prediction bench-selection bench-rare bench-context bench-cluster bench-cost \
   bench-out-of-core bench-billion bench-spark bench-sklearn bench-spark-fit bench-limit guard bench-ablation bench-startup \
-  docs pictures clean
+  bench-dask-ml bench-mclust docs pictures clean
 .SUFFIXES:
 .NOTPARALLEL: # one pip at a time in an environment
 
@@ -121,6 +121,12 @@ bench-limit: $(VENV)/.stamp-test ## bandwidth of formats, and where a pass's tim
 
 bench-sklearn: $(VENV)/.stamp-test ## against scikit-learn, to its end and to equal likelihood; 25 minutes
 	@$(RUN) benchmarks.bench_sklearn --require-end-to-end 30 --require-memory 1 $(ARGS)
+
+bench-dask-ml: $(VENV)/.stamp-bench ## against dask-ml's KMeans: labels and their quality; half an hour
+	@$(RUN) benchmarks.bench_dask_ml --require-gain 0 $(ARGS)
+
+bench-mclust: $(VENV)/.stamp-test ## against R's mclust (needs Rscript and r-cran-mclust); 10 minutes
+	@$(RUN) benchmarks.bench_mclust --require-kernel 1e-10 $(ARGS)
 
 docs: $(VENV)/.stamp-docs ## build the pages into build/docs; a warning is an error
 	@$(RUN) sphinx --builder html --fail-on-warning --keep-going --nitpicky --jobs auto \

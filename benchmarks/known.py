@@ -34,6 +34,8 @@ class Known:
         What features are multiplied by: the same mixture in another unit.
     apart : float
         Standard deviation of the means; the smaller, the more the components overlap.
+    least_variance : float
+        In any direction of a component; the less, the longer they are.
     """
 
     D: int
@@ -43,6 +45,7 @@ class Known:
     seed: int = 0
     unit: float = 1.0
     apart: float = 4.0
+    least_variance: float = 0.5
 
     def parameters(self) -> tuple[Array, Array, Array]:
         """Return weights (K,), means (K, D) and covariances (K, D, D)."""
@@ -50,7 +53,7 @@ class Known:
         weights = generator.dirichlet(np.full(self.K, 20.0))
         means = self.apart * self.unit * generator.standard_normal((self.K, self.D))
         factors = 0.4 * generator.standard_normal((self.K, self.D, self.D))
-        covariances = factors @ factors.transpose(0, 2, 1) + 0.5 * np.eye(self.D)
+        covariances = factors @ factors.transpose(0, 2, 1) + self.least_variance * np.eye(self.D)
         return weights, means, self.unit**2 * covariances
 
     @property
@@ -64,16 +67,22 @@ class Known:
 
     def block(self, number: int) -> npt.NDArray[np.float32]:
         """Draw a block (n, D)."""
+        return self.drawn(number)[0]
+
+    def drawn(self, number: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Draw a block (n, D), and from which component each of its rows is (n,)."""
         weights, means, covariances = self.parameters()
         generator = np.random.default_rng([self.seed, number])
         n, end = self.length(number), 0
         rows = np.empty((n, self.D), np.float32)
-        for k, mine in enumerate(generator.multinomial(n, weights)):
+        counts = generator.multinomial(n, weights)
+        for k, mine in enumerate(counts):
             start, end = end, end + mine
             noise = generator.standard_normal((mine, self.D), np.float32)
             factor = np.linalg.cholesky(covariances[k]).astype(np.float32)
             rows[start:end] = noise @ factor.T + means[k].astype(np.float32)
-        return rows[generator.permutation(n)]
+        order = generator.permutation(n)
+        return rows[order], np.repeat(np.arange(self.K), counts)[order]
 
     def blocks(self, most_rows: int) -> Iterator[npt.NDArray[np.float32]]:
         """Draw blocks until there are so many rows."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from itertools import pairwise
 
 import click
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
+from sklearn.metrics import adjusted_rand_score
 
 from benchmarks import (
     bench_ablation,
@@ -18,9 +20,11 @@ from benchmarks import (
     bench_compression,
     bench_context,
     bench_cost,
+    bench_dask_ml,
     bench_em_step,
     bench_kernels,
     bench_limit,
+    bench_mclust,
     bench_out_of_core,
     bench_pass_cost,
     bench_passes,
@@ -40,8 +44,10 @@ from benchmarks import (
 )
 from benchmarks.formats import FORMATS
 from benchmarks.known import Known, standard_errors
+from benchmarks.mclust_cells import Optimum, verdict
 from benchmarks.output import RESULTS, required
 from benchmarks.profiles import PARTS
+from benchmarks.truth import Agreement, best_possible
 from dask_gmm.mixture.blocking import centred_is_cheaper
 from dask_gmm.mixture.e_step import e_step
 from dask_gmm.mixture.families import FAMILIES
@@ -452,6 +458,77 @@ def test_equal_likelihood_is_that_of_either_end_and_who_never_was_there_has_no_t
     ahead = sklearn_end.goals(ours[1:], peer)["ours"]
     assert ahead["peer"] is None
     assert ahead["ratio"] == pytest.approx(30.0 / 4.0)  # at least
+
+
+@pytest.mark.slow
+def test_dask_ml_and_we_label_the_same_rows(tmp_path, capsys):
+    pytest.importorskip("dask_ml", reason="pip install dask-ml")
+    bar = ["--seeds", "1", "--require-gain", "-1"]
+    result = toy_result(bench_dask_ml, "dask_ml", tmp_path, *bar)
+    (case,) = result["cases"]
+    assert list(case["ways"]) == list(bench_dask_ml.WAYS)
+    best = case["best"]["accuracy"][0]
+    for each in case["ways"].values():
+        assert 0 < each["ari"][0] < 1
+        assert 0.5 < each["accuracy"][0] < best + 0.01
+        assert 50 << 20 < each["peak_bytes"][0] < 4 << 30
+    # Components of different shapes: the family that has them comes near to the truth.
+    assert case["ways"]["dask-gmm, full"]["accuracy"][0] > best - 0.02
+
+
+def test_where_dask_ml_wins_its_page_says_so():
+    same = {"seconds": [2.0], "accuracy": [0.9], "peak_bytes": [9]}
+    ways = dict.fromkeys(bench_dask_ml.WAYS, same)
+    result = {"cases": [{"D": 3, "K": 8, "rows": 1000, "ways": ways}]}
+    assert "Nowhere here" in bench_dask_ml.first_words(result)
+    ways[bench_dask_ml.PEER] = same | {"seconds": [1.0], "accuracy": [0.95]}
+    words = bench_dask_ml.first_words(result)
+    assert "faster (D = 3, K = 8, 1,000 rows: 1.0 s, 2.0 s)" in words
+    assert "more accurate" in words
+    assert "smaller" not in words
+
+
+def test_agreement_is_that_of_scikit_learn_whatever_the_labels_are_called():
+    generator = np.random.default_rng(0)
+    truth, labels = generator.integers(0, 4, (2, 500))
+    labels = np.where(generator.random(500) < 0.6, (truth + 1) % 4, labels) + 1
+    counts = np.zeros((4, 5), np.int64)
+    np.add.at(counts, (truth, labels), 1)
+    found = Agreement.of_counts(counts)
+    assert found.ari == pytest.approx(adjusted_rand_score(truth, labels))
+    assert found.accuracy == np.mean(labels - 1 == (truth + 1) % 4)
+    assert best_possible(Known(3, 4, 4_000, 1_000, apart=50.0), 4_000) == (1.0, 1.0)
+
+
+def test_our_likelihood_at_mclusts_parameters_is_mclusts(tmp_path, capsys):
+    _needs_mclust()
+    result = toy_result(bench_mclust, "mclust", tmp_path, "--require-kernel", "1e-10")
+    assert {each["family"] for each in result["cells"]} == set(bench_mclust.FAMILIES)
+    assert len(result["cells"]) == 3 * (4 + 2)
+    for each in result["cells"]:
+        assert each["kernel"] < 1e-10
+        if each["K"] == 1:  # one optimum, in a closed form
+            assert each["verdict"] == "equal"
+    assert bench_mclust.main(["--quick", "--require-share", "1.1"]) == 1
+    assert "cells where ours is as high" in capsys.readouterr().err
+
+
+def _needs_mclust():
+    if shutil.which("Rscript") is None:
+        pytest.skip("R is missing")
+    asked = ["Rscript", "-e", "if (!requireNamespace('mclust', quietly = TRUE)) quit(status = 9)"]
+    if subprocess.run(asked, capture_output=True).returncode:
+        pytest.skip("R lacks mclust (Debian: r-cran-mclust)")
+
+
+def test_only_optima_that_are_not_spurious_are_compared():
+    sound, higher = (Optimum(level, 0.1, 50.0, False) for level in (-100.0, -99.0))
+    spurious = Optimum(-10.0, 1e-9, 2.0, True)
+    assert verdict(sound, higher) == "ours higher"
+    assert verdict(higher, sound) == "mclust higher"
+    assert verdict(sound, sound) == "equal"
+    assert verdict(sound, spurious) == "mclust sound, ours spurious"
+    assert verdict(None, sound) == "mclust singular, ours sound"
 
 
 def test_a_missed_bar_or_a_case_not_measured_ends_with_an_error(capsys):
