@@ -11,6 +11,8 @@ import re
 import sys
 from pathlib import Path
 
+from benchmarks.bar_table import page
+from benchmarks.bars import BARS
 from benchmarks.machine import sentence
 from benchmarks.output import HERE, RESULTS
 
@@ -31,9 +33,10 @@ def collected(text: str, content: str) -> str:
 
 
 def all_results(results: Path = RESULTS) -> str:
-    """Return every table, in the order of the files' names, with links from one folder up."""
-    pages = [page.read_text(encoding="utf-8") for page in sorted(results.glob("*.md"))]
-    return "\n".join(re.sub(r"\]\((\w+\.png)\)", rf"]({results.name}/\1)", page) for page in pages)
+    """Return all bars, then every table in the order of the files' names, linked as from above."""
+    texts = [page(BARS, results)]
+    texts += [each.read_text(encoding="utf-8") for each in sorted(results.glob("*.md"))]
+    return "\n".join(re.sub(r"\]\((\w+\.png)\)", rf"]({results.name}/\1)", text) for text in texts)
 
 
 def headline(results: Path = RESULTS) -> str:

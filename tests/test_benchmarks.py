@@ -42,6 +42,9 @@ from benchmarks import (
     sklearn_end,
     sklearn_scale,
 )
+from benchmarks.bar_table import Bar, held, page
+from benchmarks.bar_values import of_rows
+from benchmarks.bars import BARS
 from benchmarks.formats import FORMATS
 from benchmarks.known import Known, standard_errors
 from benchmarks.mclust_cells import Optimum, verdict
@@ -564,6 +567,42 @@ def test_a_part_of_the_grid_does_not_replace_the_whole_grids_results(capsys):
 def test_the_pages_hold_what_was_measured():
     for path, text in collect.pages().items():
         assert path.read_text(encoding="utf-8") == text, f"{path}: run python -m benchmarks.collect"
+
+
+def test_every_bar_names_what_its_result_holds():
+    """A result that is there has the keys that a bar reads; one that lacks is no error."""
+    found = held(BARS)
+    assert len(found) == len(BARS) == len({bar.what for bar in BARS})
+    for each in found:
+        bar = each.bar
+        assert (bar.least > -np.inf) != (bar.most < np.inf), bar.what
+        if (RESULTS / f"{bar.result}.json").exists() and each.measured is not None:
+            assert np.isfinite(each.measured), bar.what
+            assert each.when, bar.what
+            assert each.met or bar.bounded_by, (
+                f"missed, and nothing says what bounds it: {bar.what}"
+            )
+
+
+def test_bars_that_are_missed_come_first_and_what_lacks_is_not_measured(tmp_path):
+    machine = {"date": "2020-02-02", "cpu": "Z80", "cores": 1}
+    (tmp_path / "a.json").write_text(json.dumps({"machine": machine, "x": 1.5, "rows": 10}))
+    bars = [
+        Bar("met", "a", lambda result: result["x"], least=1, bounded_by="nothing"),
+        Bar(
+            "another size", "a", lambda result: result["x"] if result["rows"] > 10 else None, most=1
+        ),
+        Bar("no file", "b", lambda result: result["y"], most=1),
+        Bar("missed", "a", lambda result: result["x"], most=1, bounded_by="memory"),
+    ]
+    assert [each.bar.what for each in held(bars, tmp_path)] == [
+        "missed", "another size", "no file", "met",
+    ]  # fmt: skip
+    text = page(bars, tmp_path)
+    assert "1 met, 1 missed, 2 not measured" in text
+    assert "| missed | at most 1 | 1.5 | **missed** | 2020-02-02 | Z80, 1 cores | memory |" in text
+    assert "| no file | at most 1 |  | not measured |" in text
+    assert "nothing" not in text
 
 
 def test_a_page_without_marks_is_refused():
