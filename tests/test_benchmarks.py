@@ -589,9 +589,7 @@ def test_bars_that_are_missed_come_first_and_what_lacks_is_not_measured(tmp_path
     (tmp_path / "a.json").write_text(json.dumps({"machine": machine, "x": 1.5, "rows": 10}))
     bars = [
         Bar("met", "a", lambda result: result["x"], least=1, bounded_by="nothing"),
-        Bar(
-            "another size", "a", lambda result: result["x"] if result["rows"] > 10 else None, most=1
-        ),
+        Bar("another size", "a", of_rows(11, lambda result: result["x"]), most=1),
         Bar("no file", "b", lambda result: result["y"], most=1),
         Bar("missed", "a", lambda result: result["x"], most=1, bounded_by="memory"),
     ]
