@@ -4,12 +4,13 @@ The same Zarr array of float32 rows for all, drawn from a mixture whose truth is
 covariances of different shapes that overlap. From it a Zarr array of every row's label, by two
 local workers of one thread each, in a process of its own, whose whole time counts with imports and
 the start of workers. dask-ml as it advises: rows persisted in the workers' memory, ``k-means||``,
-defaults otherwise; the rows are in four chunks, two a worker, so that tasks are few. Ours is
-``dask-gmm run`` with its defaults, full covariances and spherical ones, which reads the rows again
-in every pass; it writes model and report as well. Turns alternate; each seed is a mixture of its
-own and the seed of all fits. Accuracy is that of the best assignment of labels to the true
-components, ARI the adjusted Rand index, both over all rows; the best possible is what the true
-parameters label, on the first million rows. Memory is the largest worker's.
+defaults otherwise; half a million rows a chunk, and two chunks a worker at least, so that tasks are
+few and their distances fit in memory. Ours is ``dask-gmm run`` with its defaults, full covariances
+and spherical ones, which reads the rows again in every pass; it writes model and report as well.
+Turns alternate; each seed is a mixture of its own and the seed of all fits. Accuracy is that of the
+best assignment of labels to the true components, ARI the adjusted Rand index, both over all rows;
+the best possible is what the true parameters label, on the first million rows. Memory is the
+largest worker's.
 
 ``python -m benchmarks.bench_dask_ml`` writes table, JSON and picture; needs ``pip install
 "dask-gmm[bench]"``. 10^6 and 10^7 rows, 3 seeds: half an hour, 0.3 GB on disk, 4 GB of memory.
@@ -50,8 +51,8 @@ QUICK_SIZES = ((3, 4, 20_000),)
 CHUNK_ROWS = 1 << 17
 #: Of the means, and of a component in its thinnest direction.
 APART, LEAST_VARIANCE = 2.0, 0.2
-#: Chunks of the peer: two for each of two workers.
-PEER_CHUNKS = 4
+#: Rows of a chunk of the peer at most, and chunks at least: two for each of two workers.
+PEER_CHUNK_ROWS, PEER_CHUNKS = 1 << 19, 4
 SEEDS = 3
 CONFIG = """\
 version: 1
@@ -67,6 +68,8 @@ if_exists: overwrite
 #: Where both put labels.
 LABELS = Path("run") / "labels.zarr"
 PEER = "dask-ml KMeans"
+#: Labels all rows of a folder; returns readings, and the most memory of a worker.
+Way = Callable[[Path, Known, int], tuple[int, int]]
 WAYS = (PEER, "dask-gmm, full", "dask-gmm, spherical")
 
 
@@ -87,7 +90,8 @@ def carried_out(command: Sequence[str]) -> tuple[str, int]:
 
 def by_peer(folder: Path, known: Known, seed: int) -> tuple[int, int]:
     """Label all rows with dask-ml; return iterations and memory."""
-    sizes = ["--clusters", str(known.K), "--chunk-rows", str(-(-known.rows // PEER_CHUNKS))]
+    chunk_rows = min(PEER_CHUNK_ROWS, -(-known.rows // PEER_CHUNKS))
+    sizes = ["--clusters", str(known.K), "--chunk-rows", str(chunk_rows)]
     places = [str(folder / "data.zarr"), str(folder / LABELS)]
     command = ["benchmarks.dask_ml_labels", *places, *sizes, "--seed", str(seed)]
     out, held = carried_out(command)
@@ -102,9 +106,7 @@ def by_us(family: str, folder: Path, known: Known, seed: int) -> tuple[int, int]
     return json.loads(out)["fit"]["passes"]["total"], held
 
 
-def labelled(
-    way: Callable[[Path, Known, int], tuple[int, int]], folder: Path, known: Known, seed: int
-) -> dict[str, Any]:
+def labelled(way: Way, folder: Path, known: Known, seed: int) -> dict[str, Any]:
     """Return what labels by one way have taken, and how good they are."""
     shutil.rmtree(folder / "run", ignore_errors=True)
     done: list[tuple[int, int]] = []
@@ -123,9 +125,8 @@ def labelled(
 def measure(folder: Path, size: tuple[int, int, int], seeds: int) -> dict[str, Any]:
     """Label the rows of so many mixtures of one size by all ways, in alternating order."""
     D, K, rows = size
-    ways = dict(
-        zip(WAYS, (by_peer, partial(by_us, "full"), partial(by_us, "spherical")), strict=True)
-    )
+    of_each: tuple[Way, ...] = (by_peer, partial(by_us, "full"), partial(by_us, "spherical"))
+    ways = dict(zip(WAYS, of_each, strict=True))
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in ways}
     best: list[Agreement] = []
     for seed in range(seeds):
@@ -211,9 +212,9 @@ def table(result: dict[str, Any]) -> str:
     lines = [
         *beginning("Against dask-ml's KMeans", __doc__ or "", result),
         first_words(result),
-        f"dask-ml {result['dask_ml']}, Dask {result['dask']}; medians of {result['seeds']} seeds, "
-        "in brackets the extremes. Readings: of ours, of the files; of dask-ml, Lloyd's "
-        "iterations over rows in memory, without those of its start.\n",
+        f"dask-ml {result['dask_ml']}, Dask {result['dask']}; medians over the seeds "
+        f"({result['seeds']}), in brackets the extremes. Readings: of ours, of the files; of "
+        "dask-ml, Lloyd's iterations over rows in memory, without those of its start.\n",
         "| D, K | rows | labels by | seconds | readings | accuracy | best possible | ARI "
         "| best possible | largest worker, MiB |\n"
         "|---|---:|---|---:|---:|---:|---:|---:|---:|---:|",

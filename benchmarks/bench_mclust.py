@@ -82,10 +82,8 @@ def first_words(result: dict[str, Any]) -> str:
     at = ""
     if worse:
         most = min(worse, key=lambda each: each["above"])
-        at = (
-            f", by {-most['above']:.2g} nats at most ({most['data']}, {most['family']}, "
-            f"K = {most['K']})"
-        )
+        nats = f"{-most['above']:,.{0 if most['above'] < -10 else 2}f} nats"
+        at = f", by {nats} at most ({most['data']}, {most['family']}, K = {most['K']})"
     others = [f"{name} {counts[name]}" for name in sorted(counts) if name not in COMPARED]
     spurious = sum(each["highest_is_spurious"] for each in result["cells"])
     return (
@@ -160,7 +158,7 @@ def picture(result: dict[str, Any]) -> Figure:
     axes.set_yscale("symlog", linthresh=0.01)
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
     axes.set_ylabel("ours above mclust's, nats\n(larger dots: more components)")
-    axes.legend(frameon=False)
+    figure.legend(loc="outside right center", frameon=False)
     return figure
 
 
