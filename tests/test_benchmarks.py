@@ -384,6 +384,8 @@ def test_overlap_makes_sampling_errors_larger():
 def test_spark_and_we_iterate_on_the_same_files(tmp_path):
     pytest.importorskip("pyspark", reason="pip install pyspark")
     result = toy_result(bench_spark, "spark", tmp_path, "--memory", "1g")
+    assert not result["failed"]
+    assert len(result["cases"]) == len(bench_spark.QUICK_SIZES)
     for each in result["cases"]:
         for times in each["seconds"].values():
             assert min(times.values()) > 0
