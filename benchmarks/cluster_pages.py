@@ -37,7 +37,8 @@ def table(result: dict[str, Any], script: str) -> str:
         "which parameters spread (here: whoever has them serves ten others at a time); the once-a-"
         "second question who is at work on what; work that idle workers take over from busy ones; "
         "the start of the workers; starts on the sample; labels, which are written once. Uneven "
-        "leaves and deaths are drawn once, with a fixed seed.\n",
+        "leaves are drawn once, with a fixed seed; with deaths the mean of "
+        f"{result['assumed']['draws']} draws is taken.\n",
     ]
     return "\n".join(lines) + "\n![Efficiency, trees, and the check](cluster.png)\n"
 

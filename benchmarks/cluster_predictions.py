@@ -19,6 +19,8 @@ SHAPES = ((4, 8), (32, 32))
 #: Assumed, not measured: leaves of a cluster that others use too (deviation of their logarithm),
 #: and a death of each worker in a hundred hours.
 UNEVEN, DEATHS = 0.3, 0.01
+#: Readings that the mean is taken of where workers die: most of them see no death.
+DRAWS = 10
 #: Assumed: what a store gives to one worker, and to all together, in bytes a second.
 STORE_SLOT, STORE_TOTALS = 2e8, (1e10, 1e11, 1e12)
 FEATURES, CELL = 4, 4 << 20
@@ -45,7 +47,12 @@ def predicted(
         "leaf_seconds": reading.leaf_cpu,
         "tasks": tasks,
         "graph_bytes": tasks * costs.graph_bytes,
-        "assumed": {"uneven": UNEVEN, "deaths": DEATHS, "store_slot": STORE_SLOT},
+        "assumed": {
+            "uneven": UNEVEN,
+            "deaths": DEATHS,
+            "draws": DRAWS,
+            "store_slot": STORE_SLOT,
+        },
         "floor": costs.reading
         + tasks * (costs.client_task + costs.scheduler_task + costs.scheduler_run),
         "task_rate": 1 / costs.scheduler_run,
@@ -71,13 +78,17 @@ def _sums(D: int, K: int) -> int:
 
 def _said(reading: Reading, cluster: Cluster, costs: Costs, n_readings: int) -> dict[str, Any]:
     """Return an outcome with what a whole run would take."""
-    outcome = reading_seconds(reading, cluster, costs)
-    run = n_readings * outcome.seconds
-    return asdict(outcome) | {
+    seeds = range(DRAWS if cluster.deaths else 1)
+    drawn = [asdict(reading_seconds(reading, cluster, costs, seed)) for seed in seeds]
+    said = {name: sum(each[name] for each in drawn) / len(drawn) for name in drawn[0]}
+    run = n_readings * said["seconds"]
+    useful = reading.n_leaves * (reading.leaf_cpu + reading.wait)
+    return said | {
+        "efficiency": useful / (cluster.slots * said["seconds"]),
         "workers": cluster.slots,
         "run_seconds": run,
         "core_hours": run * cluster.slots / 3600,
-        "scheduler_share": outcome.scheduler / outcome.seconds,
+        "scheduler_share": said["scheduler"] / said["seconds"],
     }
 
 
