@@ -2,18 +2,18 @@
 
 The peer is ``sklearn.mixture.GaussianMixture``; D = 6, K = 16, full covariances, float32 rows drawn
 from a known mixture into a Zarr array. Every fit is a process of its own, from its start to its
-end: scikit-learn loads the array into memory as float32, in which it then computes (what float64
-takes stands below the table), with two threads of BLAS and k-means; ours is ``dask-gmm fit`` with
-two local workers of one thread and 1 GiB each, which reads the files again in every iteration. Ever
-more rows: both start from the same parameters (the truth) and make the same number of EM
-iterations, plain ones of ours, too; a small number with many rows, so that time stays bearable.
-Around them scikit-learn makes one more E-step for its labels, ours a survey before and a reading
-for the report after. What holds more than 80 % of the machine's memory, or takes more than ten
-minutes, is stopped. Apart is how far the means of both are from each other, at most, in standard
-deviations of their component. To equal likelihood: a mixture that overlaps (means drawn with
-deviation 1.25, not 4), both with their defaults: scikit-learn with one k-means of all rows, after
-which its fit goes on past its default tolerance of 1e-3 to 1e-6, or for twelve minutes; ours with
-``tol: auto``, and with 1e-7 where that ends lower than scikit-learn's default. scikit-learn's
+end: scikit-learn loads the array into memory as float32 or float64, in which it then computes, with
+one BLAS thread or two, whichever is fastest, and two threads for its k-means; ours is ``dask-gmm
+fit`` with two local workers of one thread and 1 GiB each, which reads the files again in every
+iteration. Ever more rows: both start from the same parameters (the truth) and make the same number
+of EM iterations, plain ones of ours, too; a small number with many rows, so that time stays
+bearable. Around them scikit-learn makes one more E-step for its labels, ours a survey before and a
+reading for the report after. What holds more than 80 % of the machine's memory, or takes more than
+ten minutes, is stopped. Apart is how far the means of both are from each other, at most, in
+standard deviations of their component. To equal likelihood: a mixture that overlaps (means drawn
+with deviation 1.25, not 4), both with their defaults: scikit-learn with one k-means of all rows,
+after which its fit goes on past its default tolerance of 1e-3 to 1e-6, or for twelve minutes; ours
+with ``tol: auto``, and with 1e-7 where that ends lower than scikit-learn's default. scikit-learn's
 parameters are kept after every iteration, so that it counts as done as soon as it has them; ours
 count when the process has ended, report drawn. The mean log-likelihood of all rows is taken
 afterwards by the same code for both.
@@ -82,12 +82,15 @@ def command(
     parts = kept(output, quick) if only else {}
     with tempfile.TemporaryDirectory(dir=directory) as name:
         place = Path(name).absolute()
+        ways = sklearn_scale.measure_ways(place, quick)
+        way = sklearn_scale.fastest(ways)
+        click.echo(f"scikit-learn's way: {way}", err=True)
         if only != "end":
-            parts["scale"] = sklearn_scale.measure(place, quick, most_bytes)
+            parts["scale"] = sklearn_scale.measure(place, quick, way, most_bytes)
         if only != "scale":
             n = int(rows or (sklearn_end.QUICK_ROWS if quick else sklearn_end.ROWS))
-            parts["end"] = sklearn_end.measure(place, n, most_of_memory(), seconds)
-    result = {"machine": described(), "quick": quick, **parts}
+            parts["end"] = sklearn_end.measure(place, n, way, seconds)
+    result = {"machine": described(), "quick": quick, "ways": ways, **parts}
     deliver(NAME, result, table(result, __doc__ or ""), picture(result), output)
     if only != "end":
         for each in parts["scale"]["series"]:

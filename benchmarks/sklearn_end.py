@@ -15,6 +15,8 @@ import click
 from benchmarks.known import Known, write_zarr
 from benchmarks.sklearn_fits import our_run, peer_run, told_parameters
 from benchmarks.sklearn_process import Peer
+from benchmarks.sklearn_scale import Way
+from benchmarks.watched import most_of_memory
 from dask_gmm.data.sources import open_source
 from dask_gmm.engine.cluster import local_workers
 from dask_gmm.engine.leaves import cut_leaves
@@ -37,7 +39,7 @@ OUR_TOLS = ("auto", 1e-7)
 EQUAL = 1e-4
 
 
-def measure(place: Path, rows: int, most_bytes: float, most_seconds: float) -> dict[str, Any]:
+def measure(place: Path, rows: int, way: Way, most_seconds: float) -> dict[str, Any]:
     """Let both fit, then ask one and the same code how likely everything was on the way."""
     known = Known(D, K, rows, min(BLOCK_ROWS, max(1, rows // 8)), apart=APART)
     path = place / "end.zarr"
@@ -45,7 +47,7 @@ def measure(place: Path, rows: int, most_bytes: float, most_seconds: float) -> d
     likelihoods = partial(_likelihoods, path, known)
     truth = likelihoods([Parameters.of("full", *known.parameters())])[0]
     first = _ours(path, place, OUR_TOLS[0])
-    peer, mixtures = _peer(path, place, (most_bytes, most_seconds))
+    peer, mixtures = _peer(path, place, way, most_seconds)
     peer["above_truth"] = [each - truth for each in likelihoods(mixtures)]
     peer["own_word_apart"] = _own_word_apart(peer, truth)
     ours = [_above(first, likelihoods, truth)]
@@ -64,11 +66,11 @@ def measure(place: Path, rows: int, most_bytes: float, most_seconds: float) -> d
 
 
 def _peer(
-    path: Path, place: Path, ceilings: tuple[float, float]
+    path: Path, place: Path, way: Way, most_seconds: float
 ) -> tuple[dict[str, Any], list[Parameters]]:
     """Return what is known of scikit-learn's fit, and its mixture after every iteration."""
-    asked = Peer(str(path), K, "float32", 2, MAX_ITER, TIGHT)
-    seen, events = peer_run(asked, place, *ceilings)
+    asked = Peer(str(path), K, *way, MAX_ITER, TIGHT)
+    seen, events = peer_run(asked, place, most_of_memory(), most_seconds)
     click.echo(f"scikit-learn: {seen.as_json()}", err=True)
     steps = [each for each in events if each["event"] == "iteration"]
     if not steps:

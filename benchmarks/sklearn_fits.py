@@ -46,8 +46,8 @@ def peer_run(
     asked.write_text(json.dumps(asdict(peer)))
     told.write_text("")
     command = [sys.executable, "-m", "benchmarks.sklearn_process", str(asked), str(told)]
-    names = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
-    threads = dict.fromkeys(names, str(peer.threads))
+    blas = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(peer.threads))
+    threads = {**blas, "OMP_NUM_THREADS": "2"}
     seen = watched(command, most_bytes, most_seconds, threads)
     # The last line of a process that was stopped may be a part of one.
     lines = told.read_text().rpartition("\n")[0].splitlines()

@@ -36,7 +36,7 @@ class Peer:
     dtype : str
         Of the array in memory, and of the start; scikit-learn computes in it.
     threads : int
-        Of BLAS, and of the k-means.
+        Of BLAS; its k-means has two of its own.
     max_iter : int
     tol : float
     start : str, optional

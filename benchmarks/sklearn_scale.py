@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.known import Known, write_zarr
 from benchmarks.sklearn_fits import our_run, peer_run, told_parameters, write_start
 from benchmarks.sklearn_process import Peer
-from benchmarks.watched import physical_bytes
+from benchmarks.watched import most_of_memory, physical_bytes
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.model_file import Model
 
@@ -38,23 +38,55 @@ class Size:
 SIZES = (
     Size(100_000, 10, 3),
     Size(1_000_000, 5, 3),
-    Size(10_000_000, 3, 1),
-    Size(30_000_000, 2, 1),
-    Size(100_000_000, 2, 1),
+    Size(10_000_000, 2, 1),
+    Size(30_000_000, 1, 1),
+    Size(100_000_000, 1, 1),
 )
 QUICK_SIZES = (Size(20_000, 3, 1), Size(100_000, 2, 1), Size(1_000_000, 1, 1))
-#: dtype and BLAS threads of scikit-learn: the first is its best and runs everywhere.
-WAYS = (("float32", 2), ("float32", 1), ("float64", 2))
+#: dtype and BLAS threads of scikit-learn, of which the fastest is taken for everything.
+WAYS = (("float32", 1), ("float32", 2), ("float64", 1), ("float64", 2))
+#: Where they are looked at.
+FOR_WAYS = Size(1_000_000, 2, 2)
+QUICK_FOR_WAYS = Size(20_000, 2, 1)
+
+Way = tuple[str, int]
 
 
-def measure(place: Path, quick: bool, most_bytes: float) -> dict[str, Any]:
+def measure_ways(place: Path, quick: bool) -> dict[str, Any]:
+    """Let scikit-learn fit in every way, in turns; return what each takes at best."""
+    size = QUICK_FOR_WAYS if quick else FOR_WAYS
+    path, start, _ = _written(place, size)
+    turns = [
+        {
+            way: _of_peer(
+                Peer(str(path), K, *way, size.iterations, 0.0, str(start)), place, most_of_memory()
+            )[0]
+            for way in WAYS
+        }
+        for _ in range(size.turns)
+    ]
+    shutil.rmtree(path)
+    found = []
+    for dtype, threads in WAYS:
+        mine = [turn[dtype, threads] for turn in turns]
+        best = min(each["fit"] for each in mine)
+        peak = max(each["peak_bytes"] for each in mine)
+        found.append({"dtype": dtype, "threads": threads, "fit": best, "peak_bytes": peak})
+    return {"rows": size.rows, "iterations": size.iterations, "ways": found}
+
+
+def fastest(ways: dict[str, Any]) -> Way:
+    """Return dtype and threads of the fastest way."""
+    best = min(ways["ways"], key=lambda each: each["fit"])
+    return best["dtype"], best["threads"]
+
+
+def measure(place: Path, quick: bool, way: Way, most_bytes: float) -> dict[str, Any]:
     """Let both fit ever more rows; scikit-learn until it dies."""
     series: list[dict[str, Any]] = []
-    sizes, alive = QUICK_SIZES if quick else SIZES, True
-    for size in sizes:
-        # The other ways are looked at once, where it takes seconds.
-        ways = WAYS if size is sizes[1] else WAYS[:1]
-        series.append(_measured(place, size, ways if alive else (), most_bytes))
+    alive = True
+    for size in QUICK_SIZES if quick else SIZES:
+        series.append(_measured(place, size, way if alive else None, most_bytes))
         alive = alive and not series[-1]["peer"]["stopped_by"]
         click.echo(str(series[-1]), err=True)
     finished = [each for each in series if each["peer"] and not each["peer"]["stopped_by"]]
@@ -69,37 +101,38 @@ def measure(place: Path, quick: bool, most_bytes: float) -> dict[str, Any]:
     }
 
 
-def _measured(
-    place: Path, size: Size, ways: tuple[tuple[str, int], ...], most_bytes: float
-) -> dict[str, Any]:
-    """Return what both take at one size, from one start, for the same number of iterations."""
+def _written(place: Path, size: Size) -> tuple[Path, Path, Path]:
+    """Write the rows, and the start for scikit-learn and for ours."""
     known = Known(D, K, size.rows, min(BLOCK_ROWS, max(1, size.rows // 8)))
-    path = place / "scale.zarr"
-    write_zarr(path, known)
-    start, our_start = write_start(Parameters.of("full", *known.parameters()), place)
-    theirs = {way: list[dict[str, Any]]() for way in ways}
-    ours, both = list[dict[str, Any]](), list[Parameters | None]()
-    for turn in range(size.turns):
-        for way in ways if turn == 0 else ways[:1]:
+    write_zarr(place / "scale.zarr", known)
+    starts = write_start(Parameters.of("full", *known.parameters()), place)
+    return place / "scale.zarr", *starts
+
+
+def _measured(place: Path, size: Size, way: Way | None, most_bytes: float) -> dict[str, Any]:
+    """Return what both take at one size, from one start, for the same number of iterations."""
+    path, start, our_start = _written(place, size)
+    ours, theirs = list[dict[str, Any]](), list[dict[str, Any]]()
+    reached: Parameters | None = None
+    for _ in range(size.turns):
+        if way is not None:
             peer = Peer(str(path), K, *way, size.iterations, 0.0, str(start))
             found, reached = _of_peer(peer, place, most_bytes)
-            theirs[way].append(found)
-            both = [reached] if way == WAYS[0] else both
-        found, reached = _of_ours(path, place, our_start, size.iterations)
+            theirs.append(found)
+        found, ended = _of_ours(path, place, our_start, size.iterations)
         ours.append(found)
     shutil.rmtree(path)
-    middle, best = _middle(ours), _middle(theirs[ways[0]]) if ways else None
-    compared = best is not None and None not in (best["fit"], middle["fit"])
+    middle, best = _middle(ours), _middle(theirs) if theirs else None
+    both = best is not None and None not in (best["fit"], middle["fit"])
     return {
         "rows": size.rows,
         "iterations": size.iterations,
         "turns": size.turns,
         "ours": middle,
         "peer": best,
-        "other_ways": {f"{way[0]}, {way[1]}": _middle(theirs[way]) for way in ways[1:]},
-        "ratio": best["seconds"] / middle["seconds"] if compared else None,
-        "ratio_of_fits": best["fit"] / middle["fit"] if compared else None,
-        "apart": _apart(*both, reached) if compared else None,
+        "ratio": best["seconds"] / middle["seconds"] if both else None,
+        "ratio_of_fits": best["fit"] / middle["fit"] if both else None,
+        "apart": _apart(reached, ended) if both else None,
     }
 
 
@@ -133,8 +166,13 @@ def _of_ours(
     seen, manifest = our_run(path, place, model, plain, LIMIT, MOST_SECONDS)
     if manifest is None:
         return {**seen.as_json(), "fit": None, "iterations": 0}, None
-    fit = sum(each["seconds"] for each in manifest["timings"] if each["step"] in FIT_STEPS)
-    found = {**seen.as_json(), "fit": fit, "iterations": manifest["fit"]["n_iter"]}
+    steps = {each["step"]: each["seconds"] for each in manifest["timings"]}
+    found = {
+        **seen.as_json(),
+        "fit": sum(steps.get(step, 0.0) for step in FIT_STEPS),
+        "iterations": manifest["fit"]["n_iter"],
+        "steps": steps,
+    }
     return found, Model.load(place / "ours").parameters
 
 

@@ -36,7 +36,8 @@ class Watched:
     stopped_by : str or None
         'memory' or 'time', where a ceiling was reached.
     peak_bytes : int
-        The sum of what every process held at most: an upper bound of what they held together.
+        The sum of what processes that were there together had held at most, each at its own time:
+        an upper bound of what they held together.
     largest_bytes : int
         The most that one process below the first held; the first itself where there is no other.
     output : str
@@ -76,14 +77,15 @@ def watched(
     SystemExit
         If it fails by itself.
     """
-    peaks: dict[int, int] = {}
+    peaks, together = dict[int, int](), 0
     stopped_by, variables = None, {**os.environ, **environment}
     with tempfile.TemporaryFile("w+") as output:
         began = time.monotonic()
         process = subprocess.Popen(command, stdout=output, env=variables, cwd=HERE.parent)
         try:
             while process.poll() is None and stopped_by is None:
-                held = _look(process.pid, peaks)
+                held, most = _look(process.pid, peaks)
+                together = max(together, most)
                 if held > most_bytes or _memory("MemAvailable") < LEAST_LEFT * physical_bytes():
                     stopped_by = "memory"
                 elif time.monotonic() - began > most_seconds:
@@ -99,27 +101,33 @@ def watched(
     if process.returncode and not stopped_by:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
     below = [most for pid, most in peaks.items() if pid != process.pid]
-    total = sum(peaks.values())
-    return Watched(began, seconds, stopped_by, total, max(below, default=total), text)
+    return Watched(began, seconds, stopped_by, together, max(below, default=together), text)
 
 
-def _look(pid: int, peaks: dict[int, int]) -> int:
-    """Note the peak of every process from ``pid`` down; return what they hold now."""
-    held = 0
+def _look(pid: int, peaks: dict[int, int]) -> tuple[int, int]:
+    """Note the peak of every process from ``pid`` down; return what they hold and their peaks."""
+    held = most = 0
     for each in _tree(pid):
         status = _read(f"/proc/{each}/status")
         peaks[each] = max(peaks.get(each, 0), _kilobytes(status, "VmHWM"))
         held += _kilobytes(status, "VmRSS")
-    return held
+        most += _kilobytes(status, "VmHWM")
+    return held, most
 
 
 def _tree(pid: int) -> list[int]:
+    """Return a process and all below it, but forks that have not begun a program of their own.
+
+    Their memory is still that of their parent, and would count twice.
+    """
     children = {
         int(child)
         for thread in Path(f"/proc/{pid}/task").glob("*/children")
         for child in _read(thread).split()
     }
-    return [pid, *(each for child in children for each in _tree(child))]
+    own = _read(f"/proc/{pid}/cmdline")
+    others = [child for child in children if _read(f"/proc/{child}/cmdline") != own]
+    return [pid, *(each for child in others for each in _tree(child))]
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

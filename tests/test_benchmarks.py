@@ -422,6 +422,10 @@ def test_equal_likelihood_is_the_lower_end_and_found_at_its_first_time():
 def test_scikit_learn_is_taken_to_its_ceiling_and_to_equal_likelihood(tmp_path, capsys):
     arguments = ["--ceiling", "0.45", "--seconds", "60"]
     result = toy_result(bench_sklearn, "sklearn", tmp_path, *arguments, "--require-memory", "1")
+    ways = [(each["dtype"], each["threads"]) for each in result["ways"]["ways"]]
+    assert ways == list(sklearn_scale.WAYS)
+    least = min(each["fit"] for each in result["ways"]["ways"])
+    assert least == result["ways"]["ways"][ways.index(sklearn_scale.fastest(result["ways"]))]["fit"]
     series = result["scale"]["series"]
     assert [each["rows"] for each in series] == [n.rows for n in sklearn_scale.QUICK_SIZES]
     assert [each["peer"]["stopped_by"] for each in series] == [None, None, "memory"]
