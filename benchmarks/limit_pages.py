@@ -17,8 +17,7 @@ NAMED = 0.10
 WHAT = {
     KERNEL: "a row's features, and its weights and responsibilities beside the exponentials",
     ZARR: "Zarr decodes a chunk into memory of its own and copies it into the array that it "
-    "returns, both fresh, so that the system clears their pages first, and hands each chunk from "
-    "thread to thread",
+    "returns, and hands each chunk from thread to thread",
     COPYING: "rows of 32 bits become columns of 64 bits in the model's frame, and columns of a "
     "table rows",
     ENGINE: "what Dask's workers do beside our functions",
