@@ -32,8 +32,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from threadpoolctl import threadpool_limits
 
-from benchmarks.ablation_pages import picture, table
-from benchmarks.ablation_ways import INSTEAD, Data
+from benchmarks.ablation.pages import picture, table
+from benchmarks.ablation.ways import INSTEAD, Data
 from benchmarks.bench_starts import known_mixture
 from benchmarks.machine import described, seconds
 from benchmarks.output import RESULTS, deliver, exit_code, required

@@ -27,7 +27,7 @@ from typing import Any
 import click
 import numpy as np
 
-from benchmarks.cluster_costs import (
+from benchmarks.cluster.costs import (
     addresses,
     asleep,
     idle_load,
@@ -36,10 +36,10 @@ from benchmarks.cluster_costs import (
     scale,
     still_passes,
 )
-from benchmarks.cluster_model import Cluster, Costs, Reading, heartbeats
-from benchmarks.cluster_pages import picture, table
-from benchmarks.cluster_predictions import predicted
-from benchmarks.cluster_simulation import reading_seconds
+from benchmarks.cluster.model import Cluster, Costs, Reading, heartbeats
+from benchmarks.cluster.pages import picture, table
+from benchmarks.cluster.predictions import predicted
+from benchmarks.cluster.simulation import reading_seconds
 from benchmarks.known import Known, write_zarr
 from benchmarks.machine import described, seconds
 from benchmarks.output import RESULTS, deliver, exit_code, required

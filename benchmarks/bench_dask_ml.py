@@ -93,7 +93,7 @@ def by_peer(folder: Path, known: Known, seed: int) -> tuple[int, int]:
     chunk_rows = min(PEER_CHUNK_ROWS, -(-known.rows // PEER_CHUNKS))
     sizes = ["--clusters", str(known.K), "--chunk-rows", str(chunk_rows)]
     places = [str(folder / "data.zarr"), str(folder / LABELS)]
-    command = ["benchmarks.dask_ml_labels", *places, *sizes, "--seed", str(seed)]
+    command = ["benchmarks.peers.dask_ml_labels", *places, *sizes, "--seed", str(seed)]
     out, held = carried_out(command)
     return json.loads(out)["n_iter"], held
 

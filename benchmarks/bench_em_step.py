@@ -27,9 +27,9 @@ from typing import Any
 import rich_click as click
 from threadpoolctl import threadpool_limits
 
-from benchmarks.cases import Case, draw, estimators
-from benchmarks.em_step_pages import picture, table
-from benchmarks.em_steps import OurStep, PeerStep, Products, difference
+from benchmarks.em_step.cases import Case, draw, estimators
+from benchmarks.em_step.pages import picture, table
+from benchmarks.em_step.steps import OurStep, PeerStep, Products, difference
 from benchmarks.machine import Limits, described, seconds
 from benchmarks.output import RESULTS, exit_code, write_results
 from dask_gmm.mixture.families import FAMILIES

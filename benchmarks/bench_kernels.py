@@ -24,8 +24,8 @@ import numpy as np
 import rich_click as click
 from threadpoolctl import threadpool_limits
 
-from benchmarks.cases import Case, draw, estimators
-from benchmarks.em_steps import OurStep, PeerStep
+from benchmarks.em_step.cases import Case, draw, estimators
+from benchmarks.em_step.steps import OurStep, PeerStep
 from benchmarks.machine import described, seconds, sentence
 from benchmarks.output import RESULTS, exit_code, write_results
 from dask_gmm.mixture.blocking import block_rows, centred_is_cheaper

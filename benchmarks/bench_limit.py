@@ -26,12 +26,12 @@ from typing import Any
 import click
 import numpy as np
 
-from benchmarks.formats import FORMATS, TILE, WIDTH, Format
 from benchmarks.known import Known
-from benchmarks.limit_pages import beyond, picture, table
+from benchmarks.limit.formats import FORMATS, TILE, WIDTH, Format
+from benchmarks.limit.pages import beyond, picture, table
+from benchmarks.limit.profiles import profiled
 from benchmarks.machine import described, seconds
 from benchmarks.output import RESULTS, deliver, exit_code, required
-from benchmarks.profiles import profiled
 from benchmarks.sources import read_only
 from dask_gmm.data.sources import Source, begin_reading, open_source
 from dask_gmm.engine.cluster import local_workers

@@ -30,8 +30,8 @@ import click
 from threadpoolctl import threadpool_limits
 
 from benchmarks.machine import described
-from benchmarks.mclust_cells import cells, peer_fits
 from benchmarks.output import RESULTS, beginning, deliver, exit_code, required
+from benchmarks.peers.mclust_cells import cells, peer_fits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

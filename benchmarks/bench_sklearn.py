@@ -36,10 +36,10 @@ from typing import Any
 import click
 import numpy as np
 
-from benchmarks import sklearn_end, sklearn_scale
 from benchmarks.machine import described
 from benchmarks.output import RESULTS, deliver, exit_code, required
-from benchmarks.sklearn_pages import GIB, picture, table
+from benchmarks.peers import sklearn_end, sklearn_scale
+from benchmarks.peers.sklearn_pages import GIB, picture, table
 from benchmarks.watched import most_of_memory
 
 NAME = "sklearn"

@@ -34,7 +34,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.known import Known, write_parquet
 from benchmarks.machine import Limits, described, seconds
 from benchmarks.output import RESULTS, beginning, deliver, exit_code, required
-from benchmarks.spark_session import cached_rows, files_of, spark_session, versions
+from benchmarks.peers.spark_session import cached_rows, files_of, spark_session, versions
 from dask_gmm.data.sources import open_source
 from dask_gmm.engine.cluster import local_workers
 from dask_gmm.engine.leaves import cut_leaves

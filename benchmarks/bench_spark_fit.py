@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.known import Known, write_parquet
 from benchmarks.machine import described, seconds
 from benchmarks.output import RESULTS, beginning, deliver, exit_code, required
-from benchmarks.spark_session import (
+from benchmarks.peers.spark_session import (
     cached_rows,
     files_of,
     found_parameters,

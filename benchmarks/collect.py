@@ -11,8 +11,8 @@ import re
 import sys
 from pathlib import Path
 
-from benchmarks.bar_table import page
-from benchmarks.bars import BARS
+from benchmarks.bars.every import BARS
+from benchmarks.bars.table import page
 from benchmarks.machine import sentence
 from benchmarks.output import HERE, RESULTS
 

@@ -33,8 +33,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from threadpoolctl import threadpool_limits
 
-from benchmarks.guarded import pairs
-from benchmarks.guarded_pair import Pair, Work
+from benchmarks.guarded.pair import Pair, Work
+from benchmarks.guarded.ratios import pairs
 from benchmarks.machine import described
 from benchmarks.output import RESULTS, beginning, deliver, exit_code
 

@@ -38,18 +38,17 @@ from benchmarks import (
     bench_starts,
     bench_startup,
     collect,
-    sampling,
-    sklearn_end,
-    sklearn_scale,
 )
-from benchmarks.bar_table import Bar, held, page
-from benchmarks.bar_values import of_rows
-from benchmarks.bars import BARS
-from benchmarks.formats import FORMATS
+from benchmarks.bars.every import BARS
+from benchmarks.bars.table import Bar, held, page
+from benchmarks.bars.values import of_rows
 from benchmarks.known import Known, standard_errors
-from benchmarks.mclust_cells import Optimum, verdict
+from benchmarks.limit import sampling
+from benchmarks.limit.formats import FORMATS
+from benchmarks.limit.profiles import PARTS
 from benchmarks.output import RESULTS, required
-from benchmarks.profiles import PARTS
+from benchmarks.peers import sklearn_end, sklearn_scale
+from benchmarks.peers.mclust_cells import Optimum, verdict
 from benchmarks.truth import Agreement, best_possible
 from dask_gmm.mixture.blocking import centred_is_cheaper
 from dask_gmm.mixture.e_step import e_step

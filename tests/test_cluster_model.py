@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from benchmarks.bench_cluster import statistics_bytes
-from benchmarks.cluster_model import Cluster, Costs, Reading, heartbeats
-from benchmarks.cluster_predictions import predicted
-from benchmarks.cluster_simulation import reading_seconds
+from benchmarks.cluster.model import Cluster, Costs, Reading, heartbeats
+from benchmarks.cluster.predictions import predicted
+from benchmarks.cluster.simulation import reading_seconds
 from dask_gmm.engine.tree import Tree
 from dask_gmm.mixture.families import FAMILIES
 from dask_gmm.mixture.frame import Frame

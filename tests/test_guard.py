@@ -14,8 +14,9 @@ from statistics import median
 import pytest
 from threadpoolctl import threadpool_limits
 
-from benchmarks import guard, guarded
-from benchmarks.guarded_pair import Pair
+from benchmarks import guard
+from benchmarks.guarded import ratios as guarded
+from benchmarks.guarded.pair import Pair
 from dask_gmm.mixture.e_step import Sums
 from dask_gmm.mixture.rows import Rows
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.limit.profiles import BEYOND, CLIENT, LIMIT, PARTS, WAITING
+from benchmarks.limit.sampling import COPYING, ENGINE, KERNEL, READING, ZARR
 from benchmarks.output import beginning
-from benchmarks.profiles import BEYOND, CLIENT, LIMIT, PARTS, WAITING
-from benchmarks.sampling import COPYING, ENGINE, KERNEL, READING, ZARR
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

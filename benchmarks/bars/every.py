@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from math import inf
 
-from benchmarks.bar_table import Bar
-from benchmarks.bar_values import (
+from benchmarks.bars.table import Bar
+from benchmarks.bars.values import (
     above_plain,
     cost_of_row,
     deviation,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.ablation_ways import INSTEAD
+from benchmarks.ablation.ways import INSTEAD
 from benchmarks.output import beginning
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.guarded_pair import Pair, Work
+from benchmarks.guarded.pair import Pair, Work
 from benchmarks.known import Known
 from benchmarks.sources import Free, read_only
 from dask_gmm.data.sources import open_source

@@ -15,9 +15,9 @@ import numpy as np
 
 from benchmarks.bench_context import patches
 from benchmarks.bench_kernels import RULE
-from benchmarks.cases import Case, draw
-from benchmarks.guarded_pair import Pair
-from benchmarks.guarded_passes import engine_pair, reading_pair
+from benchmarks.em_step.cases import Case, draw
+from benchmarks.guarded.pair import Pair
+from benchmarks.guarded.passes import engine_pair, reading_pair
 from dask_gmm.data.features import filters
 from dask_gmm.mixture.counts import Counts
 from dask_gmm.mixture.e_step import e_step

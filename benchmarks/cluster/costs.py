@@ -20,7 +20,7 @@ from typing import Any
 import dask
 import numpy as np
 
-from benchmarks.cluster_model import Costs
+from benchmarks.cluster.model import Costs
 from benchmarks.machine import seconds
 from dask_gmm.engine.cluster import WORKER_ENVIRONMENT, surroundings
 from dask_gmm.engine.passes import Passes

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import sampling
 from benchmarks.known import Known
+from benchmarks.limit import sampling
 from benchmarks.machine import Limits, seconds
 from dask_gmm.data.sources import Source
 from dask_gmm.engine.leaves import cut_leaves

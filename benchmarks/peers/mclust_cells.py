@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 
-from benchmarks.output import HERE
 from dask_gmm import GaussianMixture
 from dask_gmm.fit.readings import MemoryReadings, expectation_over
 from dask_gmm.mixture.families import family
@@ -72,7 +71,13 @@ def peer_fits(path: Path, most_k: int, names: Sequence[str]) -> list[dict[str, A
     script = shutil.which("Rscript")
     if script is None:
         raise click.ClickException("R is missing; Debian has it with mclust in r-cran-mclust")
-    command = [script, str(HERE / "mclust_fits.R"), str(path), str(most_k), *names]
+    command = [
+        script,
+        str(Path(__file__).with_name("mclust_fits.R")),
+        str(path),
+        str(most_k),
+        *names,
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise click.ClickException(f"R has not fitted: {done.stderr.strip()}")

@@ -12,8 +12,8 @@ import click
 import numpy as np
 
 from benchmarks.known import Known, write_zarr
-from benchmarks.sklearn_fits import our_run, peer_run, told_parameters, write_start
-from benchmarks.sklearn_process import Peer
+from benchmarks.peers.sklearn_fits import our_run, peer_run, told_parameters, write_start
+from benchmarks.peers.sklearn_process import Peer
 from benchmarks.watched import most_of_memory, physical_bytes
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.model_file import Model

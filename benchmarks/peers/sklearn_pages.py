@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.output import beginning
-from benchmarks.sklearn_end import EQUAL, TIGHT, TOL
+from benchmarks.peers.sklearn_end import EQUAL, TIGHT, TOL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

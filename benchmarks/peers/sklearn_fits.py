@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.sklearn_process import Peer
+from benchmarks.peers.sklearn_process import Peer
 from benchmarks.watched import Watched, most_of_memory, watched
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.model_file import Model
@@ -45,7 +45,7 @@ def peer_run(
     asked, told = folder / "peer.json", folder / "peer.jsonl"
     asked.write_text(json.dumps(asdict(peer)))
     told.write_text("")
-    command = [sys.executable, "-m", "benchmarks.sklearn_process", str(asked), str(told)]
+    command = [sys.executable, "-m", "benchmarks.peers.sklearn_process", str(asked), str(told)]
     blas = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(peer.threads))
     threads = {**blas, "OMP_NUM_THREADS": "2"}
     seen = watched(command, most_bytes, most_seconds, threads)

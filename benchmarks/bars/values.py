@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.bar_table import Result
+from benchmarks.bars.table import Result
 
 
 def of_case(D: int, K: int, family: str, name: str) -> Callable[[Result], float | None]:

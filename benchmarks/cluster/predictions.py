@@ -1,4 +1,4 @@
-"""What the model of :mod:`benchmarks.cluster_model` says of clusters that nobody has here."""
+"""What the model of :mod:`benchmarks.cluster.model` says of clusters that nobody has here."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cluster_model import Cluster, Costs, Reading
-from benchmarks.cluster_simulation import reading_seconds
+from benchmarks.cluster.model import Cluster, Costs, Reading
+from benchmarks.cluster.simulation import reading_seconds
 from dask_gmm.engine.leaves import cut_leaves
 
 #: Workers of one core each.

@@ -24,7 +24,7 @@ SERVED = 10
 
 @dataclass(frozen=True)
 class Costs:
-    """What the engine takes, in seconds of a core: measured by :mod:`benchmarks.cluster_costs`.
+    """What the engine takes, in seconds of a core: measured by :mod:`benchmarks.cluster.costs`.
 
     Attributes
     ----------

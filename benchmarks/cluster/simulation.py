@@ -1,4 +1,4 @@
-"""The simulation of :mod:`benchmarks.cluster_model`: events in the order of their time."""
+"""The simulation of :mod:`benchmarks.cluster.model`: events in the order of their time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cluster_model import AHEAD, SERVED, Cluster, Costs, Outcome, Reading, heartbeats
+from benchmarks.cluster.model import AHEAD, SERVED, Cluster, Costs, Outcome, Reading, heartbeats
 from dask_gmm.engine.futures import LONGEST, SHORTEST
 
 Node = tuple[int, int]

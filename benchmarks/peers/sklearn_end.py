@@ -13,9 +13,9 @@ from typing import Any
 import click
 
 from benchmarks.known import Known, write_zarr
-from benchmarks.sklearn_fits import our_run, peer_run, told_parameters
-from benchmarks.sklearn_process import Peer
-from benchmarks.sklearn_scale import Way
+from benchmarks.peers.sklearn_fits import our_run, peer_run, told_parameters
+from benchmarks.peers.sklearn_process import Peer
+from benchmarks.peers.sklearn_scale import Way
 from benchmarks.watched import most_of_memory
 from dask_gmm.data.sources import open_source
 from dask_gmm.engine.cluster import local_workers

@@ -1,0 +1,1 @@
+"""A model of a cluster: its costs, its simulation, and what it predicts."""

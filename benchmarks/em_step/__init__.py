@@ -1,0 +1,1 @@
+"""One EM iteration against scikit-learn's: cases, steps, page."""

@@ -1,0 +1,1 @@
+"""What the guard watches, and the primitives beside it."""

@@ -1,0 +1,1 @@
+"""What bounds a reading: formats read directly, stacks sampled, and the page."""
