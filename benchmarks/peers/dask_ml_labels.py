@@ -1,6 +1,7 @@
 """K-means labels of a Zarr array by dask-ml, as its documentation advises: a program of its own.
 
-python -m benchmarks.peers.dask_ml_labels DATA LABELS --clusters 16 --seed 0 prints what it did as JSON.
+python -m benchmarks.peers.dask_ml_labels DATA LABELS --clusters 16 --seed 0 prints what it did
+as JSON.
 """
 
 from __future__ import annotations

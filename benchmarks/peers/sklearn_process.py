@@ -1,7 +1,7 @@
 """The process of scikit-learn: it loads a Zarr array, fits it, and tells what it has on the way.
 
-``python -m benchmarks.peers.sklearn_process ASKED.json TOLD.jsonl`` writes a line for everything that
-happens, so that what was done is known of a fit that was stopped, too. Nothing of dask-gmm is
+``python -m benchmarks.peers.sklearn_process ASKED.json TOLD.jsonl`` writes a line for everything
+that happens, so that what was done is known of a fit that was stopped, too. Nothing of dask-gmm is
 imported here: it would count as scikit-learn's time and memory.
 """
 
