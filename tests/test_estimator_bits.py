@@ -68,7 +68,9 @@ def test_a_distributed_client_that_is_active():
     lazy = da.from_array(rows(), chunks=(170, 5))
     with dask.config.set(scheduler="synchronous"):
         expected = bits(fitted(lazy), lazy)
-    with distributed.Client(processes=False, n_workers=2, dashboard_address=None) as client:
+    with distributed.Client(
+        processes=False, n_workers=2, dashboard_address="127.0.0.1:0"
+    ) as client:
         assert bits(fitted(lazy), lazy) == expected
         assert client.nthreads()
 

@@ -104,7 +104,7 @@ def scheduler(request):
     from distributed import Client, LocalCluster
 
     n = 2 if "two" in request.param else 1
-    local = {"dashboard_address": None, "processes": False}
+    local = {"dashboard_address": "127.0.0.1:0", "processes": False}
     with (
         LocalCluster(n_workers=1, threads_per_worker=n, **local) as cluster,
         Client(cluster, set_as_default=False) as client,
