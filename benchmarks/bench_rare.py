@@ -31,6 +31,7 @@ from benchmarks.output import RESULTS, beginning, deliver, exit_code, required
 from dask_gmm.engine.cluster import Workers, local_workers
 from dask_gmm.fit import finishers
 from dask_gmm.run.choosing import fit_candidates
+from dask_gmm.run.clock import Clock
 from dask_gmm.run.config import load_config
 from dask_gmm.run.job import plan_configured
 
@@ -100,7 +101,8 @@ def fitted(workers: Workers, folder: Path, planted: Planted, seed: int) -> dict[
         sample_rows=round(IN_SAMPLE / planted.share),
     )
     (folder / "rare.yaml").write_text(text)
-    selected, n_passes = fit_candidates(plan_configured(load_config(folder / "rare.yaml")), workers)
+    job = plan_configured(load_config(folder / "rare.yaml"))
+    selected, n_passes = fit_candidates(job, workers, Clock())
     winner = selected.winner
     mixture = winner.solution.parameters.outside(winner.contender.plan.frame)
     mean, covariance = planted.small()

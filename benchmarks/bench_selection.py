@@ -28,6 +28,7 @@ from benchmarks.machine import described
 from benchmarks.output import RESULTS, beginning, deliver, exit_code, required
 from dask_gmm.engine.cluster import Workers, local_workers
 from dask_gmm.run.choosing import fit_candidates
+from dask_gmm.run.clock import Clock
 from dask_gmm.run.config import load_config
 from dask_gmm.run.job import plan_configured
 
@@ -71,7 +72,7 @@ def fitted(
     (folder / "select.yaml").write_text(text)
     before = time.perf_counter()
     job = plan_configured(load_config(folder / "select.yaml"))
-    selected, n_passes = fit_candidates(job, workers)
+    selected, n_passes = fit_candidates(job, workers, Clock())
     took = time.perf_counter() - before
     solution = selected.winner.solution
     return {
