@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import signal
 import time
@@ -142,7 +143,12 @@ def test_a_time_limit_shorter_than_a_pass_comes_to_the_end(clouds, dask_gmm, mon
 
 
 def kept(project):
-    """Return how far the checkpoint goes: finished calls, and parts of the one at work."""
+    """Return how far the checkpoint goes: finished calls, and parts of the one at work.
+
+    Where all is written, and has only to be moved, records are dropped: they are not needed.
+    """
+    if (project.run_dir / ".partial/manifest.json").exists():
+        return math.inf, 0
     finished, at_work = progress(project.run_dir / ".partial/checkpoint")
     return sum(finished.values()), at_work[1] if at_work else 0
 
