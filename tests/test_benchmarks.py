@@ -241,7 +241,7 @@ def test_chunks_are_counted_apart_from_what_zarr_takes(tmp_path):
     assert all(each["engine"] > 0 and each["library"] > 0 for each in result["series"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_formats_are_read_by_the_most_direct_way_too_and_time_is_put_down_to_parts(tmp_path):
     result = toy_result(bench_limit, "limit", tmp_path, "--turns", "1")
     assert list(result["formats"]) == list(FORMATS)
@@ -267,6 +267,7 @@ def test_a_direct_reader_and_our_source_read_the_same_rows(name, tmp_path):
     np.testing.assert_array_equal(rows, np.concatenate(list(known.blocks(known.rows))))
 
 
+@pytest.mark.long
 def test_what_a_thread_computes_is_put_down_to_what_its_stack_shows():
     rows = Rows(np.random.default_rng(0).standard_normal((200_000, 6)))
     known = Known(6, 16, 1000, 1000)

@@ -58,6 +58,10 @@ _WAITING = {
 }
 
 
+#: Seconds that a look may hold all other threads up, at most: it takes far less.
+_UNDISTURBED = 1.0
+
+
 def waits(frame: FrameType | None) -> bool:
     """Tell whether a thread waits for another one, or for a message."""
     if frame is None:
@@ -118,21 +122,30 @@ class Sampler(threading.Thread):
         return {"sampler": own, "unseen": unseen, **{name: more * t for name, t in found.items()}}
 
     def _look(self, *, first: bool = False) -> None:
-        frames = sys._current_frames()
-        for thread in threading.enumerate():
-            native = thread.native_id
-            if native is None:
-                continue
-            with suppress(OSError):  # it has ended meanwhile
-                now = time.clock_gettime_ns(_clock(native))
-                self._first.setdefault(native, now if first else 0)
-                self._last[native] = now
-                looks = self._looks.setdefault(native, Counter())
-                frame = frames.get(thread.ident or 0)
-                if thread is self:
-                    looks[self.name] += 1
-                elif not waits(frame):
-                    looks[category(frame, thread.name)] += 1
+        """Look once; no other thread goes on meanwhile, and no frame is held when they do."""
+        threads, usual = threading.enumerate(), sys.getswitchinterval()
+        sys.setswitchinterval(_UNDISTURBED)
+        try:
+            frames = sys._current_frames()
+            for thread in threads:
+                self._note(thread, frames.pop(thread.ident or 0, None), first)
+            frames.clear()
+        finally:
+            sys.setswitchinterval(usual)
+
+    def _note(self, thread: threading.Thread, frame: FrameType | None, first: bool) -> None:
+        native = thread.native_id
+        if native is None:
+            return
+        with suppress(OSError):  # it has ended meanwhile
+            now = time.clock_gettime_ns(_clock(native))
+            self._first.setdefault(native, now if first else 0)
+            self._last[native] = now
+            looks = self._looks.setdefault(native, Counter())
+            if thread is self:
+                looks[self.name] += 1
+            elif not waits(frame):
+                looks[category(frame, thread.name)] += 1
 
 
 def _clock(native: int) -> int:
