@@ -47,12 +47,15 @@ class Folder(Protocol):
     def children(self) -> list[str]:
         """Return the sorted names of the folders inside this one."""
 
+    def lacks(self, key: str) -> bool:
+        """Tell whether nothing lies under a key, in one request; not where it cannot be told."""
+
     def find(self, keys: Iterable[str]) -> dict[str, StoredObject] | None:
         """Return size and version of those of the keys that are there.
 
-        The one place that asks a store what it holds, in few calls: never one request per key over
-        a network. None where the store has no listing (plain HTTP): what is missing shows only when
-        it is read.
+        The one place that asks a store what all it holds, in few calls: never one request per key
+        over a network. None where the store has no listing (plain HTTP): what is missing shows only
+        when it is read.
         """
 
     def absence(self) -> str:
@@ -95,6 +98,10 @@ class LocalFolder:
             return sorted(each.name for each in Path(self.name).iterdir() if each.is_dir())
         except OSError:
             return []
+
+    def lacks(self, key: str) -> bool:
+        """Tell whether a file is missing."""
+        return not Path(self.name, key).is_file()
 
     def find(self, keys: Iterable[str]) -> dict[str, StoredObject]:
         """Return size and time of those of the keys that are there as files.

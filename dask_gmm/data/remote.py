@@ -109,6 +109,18 @@ class RemoteFolder:
             names = [each["name"] for each in found if each.get("type") == "directory"]
             return sorted(name.rstrip("/").rpartition("/")[2] for name in names)
 
+    def lacks(self, key: str) -> bool:
+        """Tell whether nothing lies under a key; plain HTTP is believed to have it."""
+        if self._protocol in _UNLISTED:
+            return False
+        with _told(self.name):
+            fs, root = self._file_system()
+            fs.invalidate_cache()
+            try:
+                return bool(fs.info(f"{root}/{key}")["type"] != "file")
+            except FileNotFoundError:
+                return True
+
     def find(self, keys: Iterable[str]) -> dict[str, StoredObject] | None:
         """Return size and version of those of the keys that are there, out of one listing.
 

@@ -160,7 +160,7 @@ class ZarrArray:
             )
         if total > MANY_CHUNKS and not self.fill_missing:
             last = self._encode(tuple(n - 1 for n in layout.counts))
-            if layout.folder.find([last]) == {}:
+            if layout.folder.lacks(last):
                 self._refuse("missing", [last], total, least=True)
 
     def _opened(self) -> Any:

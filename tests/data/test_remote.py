@@ -17,6 +17,8 @@ import pytest
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from dask_gmm.data import zarr_array
+from dask_gmm.data.remote import RemoteFolder
 from dask_gmm.data.sources import open_source
 from dask_gmm.errors import ConfigurationError, InputDataError
 from tests.object_store import CREDENTIALS
@@ -78,6 +80,18 @@ def test_a_listing_takes_few_requests(s3, tmp_path):
     assert source.manifest().n_cells == 120
     # The metadata documents, present or not, for this and for Zarr itself, and one listing.
     assert 1 <= len(s3.requests()) - before <= 20
+
+
+def test_the_last_of_many_chunks_is_looked_up_without_a_listing(s3, tmp_path, monkeypatch):
+    """What lacks it is refused at once; what has it is listed once, as ever."""
+    stored(tmp_path / "a", shape=(120, 2), chunks=(1, 2))
+    url = s3.put(tmp_path / "a", "a.zarr")
+    monkeypatch.setattr(zarr_array, "MANY_CHUNKS", 50)
+    assert open_source("zarr", url, storage_options=s3.options).manifest().n_cells == 120
+    s3.fs.rm(f"{s3.bucket}/a.zarr/c/119/0")
+    monkeypatch.setattr(RemoteFolder, "find", lambda *_: pytest.fail("the store was listed"))
+    with pytest.raises(InputDataError, match=r"at least 1 of 120 chunks are missing: c/119/0; "):
+        open_source("zarr", url, storage_options=s3.options).manifest()
 
 
 @pytest.mark.parametrize("scheme", ["file://", "local://"])
