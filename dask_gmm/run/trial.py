@@ -109,16 +109,9 @@ def try_one_leaf(job: Job) -> Trial:
         If it cannot be read, or holds no rows that could take part.
     """
     config, plan = job.config, job.plan
-    leaf = plan.leaves[len(plan.leaves) // 2]
-    n_cells, rows = 0, 0
-    for cell in leaf:
-        if n_cells and rows + job.source.grid.n_rows(cell) > MOST_ROWS:
-            break
-        n_cells += 1
-        rows += job.source.grid.n_rows(cell)
-    cells = leaf[:n_cells]
+    cells, rows = _cells_tried(job)
     with one_blas_thread():
-        # What scores there are to a leaf alone costs as much to read as those of all of it.
+        # Quantiles of these cells alone: to apply them takes what those of all the data would.
         job, n_scoring = with_scores(
             job, lambda source: Passes.over_source(source, [cells], "synchronous")
         )
@@ -162,6 +155,18 @@ class _Pace:
     step: float
     field: float
     start: float
+
+
+def _cells_tried(job: Job) -> tuple[range, int]:
+    """Return cells of the leaf in the middle, and their rows: at most so many, but one cell."""
+    leaf = job.plan.leaves[len(job.plan.leaves) // 2]
+    n_cells = rows = 0
+    for cell in leaf:
+        n = job.source.grid.n_rows(cell)
+        if n_cells and rows + n > MOST_ROWS:
+            break
+        n_cells, rows = n_cells + 1, rows + n
+    return leaf[:n_cells], rows
 
 
 def _together(job: Job, pace: _Pace, n_scoring: int) -> Trial:
@@ -228,10 +233,9 @@ def _field(job: Job, K: int) -> float:
     tile = tile_shape(cell, halo, K)
     outer = [min(t + 2 * h, n) for t, h, n in zip(tile, halo, grid.shape, strict=True)]
     planes = planes_for(K, outer, field)
-    inside(planes, field)[...] = (
-        np.random.default_rng(0).dirichlet(np.ones(K), outer).T.reshape(K, *outer)
-    )
-    smooth(planes[..., :4, :4], field)
+    noise = np.random.default_rng(0).dirichlet(np.ones(K), outer)
+    inside(planes, field)[...] = np.moveaxis(noise, -1, 0)
+    smooth(planes[..., :4, :4], field)  # what is compiled at first use is not the pace
     return _timed(lambda: smooth(planes, field)) / math.prod(tile)
 
 
