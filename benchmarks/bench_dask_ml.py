@@ -33,11 +33,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmarks.bench_out_of_core import ResidentMemory
 from benchmarks.known import Known, write_zarr
 from benchmarks.machine import described, seconds
 from benchmarks.output import RESULTS, beginning, deliver, exit_code, required
 from benchmarks.truth import Agreement, agreement, best_possible
+from benchmarks.watched import ResidentMemory
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

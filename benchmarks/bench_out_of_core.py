@@ -19,7 +19,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +31,7 @@ from scipy.optimize import linear_sum_assignment
 from benchmarks.known import Known, standard_errors, written_once
 from benchmarks.machine import described
 from benchmarks.output import HERE, RESULTS, beginning, deliver, exit_code, required
+from benchmarks.watched import ResidentMemory
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,45 +52,6 @@ outputs:
 cluster: {{kind: local, n_workers: 2, memory_limit: {limit}}}
 if_exists: overwrite
 """
-
-
-class ResidentMemory:
-    """Looks at the resident memory of the worker processes below a process, while inside."""
-
-    def __init__(self, pid: int) -> None:
-        self.most: dict[int, int] = {}
-        self._pid, self._end = pid, threading.Event()
-        self._thread = threading.Thread(target=self._look)
-
-    def __enter__(self) -> ResidentMemory:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *of_exception: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._end.wait(0.1):
-            for pid in _workers_below(self._pid):
-                held = _read(f"/proc/{pid}/statm").split()
-                now = int(held[1]) * os.sysconf("SC_PAGE_SIZE") if held else 0
-                self.most[pid] = max(now, self.most.get(pid, 0))
-
-
-def _workers_below(pid: int) -> list[int]:
-    children = [int(child) for child in _read(f"/proc/{pid}/task/{pid}/children").split()]
-    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
-        children += [int(child) for child in _read(thread).split()]
-    found = [child for child in set(children) if "spawn_main" in _read(f"/proc/{child}/cmdline")]
-    return found + [each for child in set(children) for each in _workers_below(child)]
-
-
-def _read(path: str | Path) -> str:
-    try:
-        return Path(path).read_text()
-    except OSError:  # it has ended meanwhile
-        return ""
 
 
 def drop_from_cache(folder: Path) -> None:

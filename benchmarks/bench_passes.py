@@ -21,17 +21,14 @@ from threadpoolctl import threadpool_limits
 from benchmarks.bench_starts import known_mixture
 from benchmarks.machine import described, sentence
 from benchmarks.output import RESULTS, exit_code, write_results
-from dask_gmm.fit.candidates import fit_starts, going_on
-from dask_gmm.fit.finishers import best_of_each_kind, race
+from benchmarks.whole_fit import whole_fit
 from dask_gmm.fit.loop import Rules, Solution, fit_em
 from dask_gmm.fit.readings import MemoryReadings, expectation_over
-from dask_gmm.fit.sample import StartPlan, affordable_steps, start_parameters
-from dask_gmm.fit.stopping import Negligible, Tolerance
-from dask_gmm.mixture.families import family
+from dask_gmm.fit.sample import start_parameters
+from dask_gmm.fit.stopping import Tolerance
 from dask_gmm.mixture.frame import Frame
 from dask_gmm.mixture.parameters import Parameters
 from dask_gmm.mixture.rows import Rows
-from dask_gmm.mixture.survey import Survey, SurveyPlan, sample_capacity, survey
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,41 +39,19 @@ MOST_READINGS, BELOW, SHARE = 6, 1e-6, 1 / 5
 MIXTURES = ((3, 8, 2.0, 1), (6, 16, 2.0, 2), (8, 10, 1.2, 3))
 
 
-def surveyed(rows: np.ndarray, K: int) -> tuple[MemoryReadings, Survey, StartPlan]:
-    """Read once, and plan starts of full covariances."""
-    D, kind = rows.shape[1], family("full")
-    readings = MemoryReadings(Rows(rows))
-    capacity = sample_capacity(kind.n_parameters(K, D), D)
-    seen = readings.run("survey", survey, SurveyPlan(D, capacity, 0))
-    frame = Frame.of_sample(seen.sample.rows, isotropic=False)
-    steps = affordable_steps(kind, K, D, len(seen.sample.rows))
-    return readings, seen, StartPlan("full", K, "kmeans", frame, frame.floor(1e-6), steps)
-
-
 def overlapping(D: int, K: int, apart: float, seed: int, n: int) -> dict[str, Any]:
     """Return readings and likelihoods of a fit as a run does it, and of plain EM."""
     rows = known_mixture(D, K, apart, seed, n)
-    readings, seen, plan = surveyed(rows, K)
-    contenders = fit_starts(readings, [plan], range(4), seen.sample)
-    finishers = race(
-        readings,
-        going_on(contenders, seen.sample, halving=True),
-        seen,
-        0,
-        lambda plan: Negligible(seen.moments.weight, plan.n_parameters),
-        max_iter=200,
-        halving=True,
-    )
-    ours = best_of_each_kind(finishers)[0].solution
-    expectation = expectation_over(readings, plan.frame, None)
-    n_ours = readings.n_passes
+    readings = MemoryReadings(Rows(rows))
+    ours = whole_fit(readings, D, K, seed=0)
+    plan, expectation = ours.plan, expectation_over(readings, ours.plan.frame, None)
     start = start_parameters(plan, rows, None, np.random.RandomState(0))
     plain = fit_em(expectation, start, Rules(plan.floor, Tolerance(1e-7), 2000))
     return {
         "name": f"D={D} K={K}",
-        "readings": n_ours,
+        "readings": ours.readings,
         "plain": plain.n_iter,
-        "likelihood": expectation(ours.parameters).mean_log_likelihood,
+        "likelihood": expectation(ours.parameters.inside(plan.frame)).mean_log_likelihood,
         "plain_likelihood": expectation(plain.parameters).mean_log_likelihood,
     }
 

@@ -34,7 +34,7 @@ from benchmarks.peers.spark_session import (
     spark_session,
     versions,
 )
-from benchmarks.whole_fit import Watched, mean_log_likelihood, whole_fit
+from benchmarks.whole_fit import Fitted, mean_log_likelihood, whole_fit
 from dask_gmm.data.sources import open_source
 from dask_gmm.engine.cluster import local_workers
 from dask_gmm.engine.leaves import cut_leaves
@@ -93,7 +93,7 @@ def compared(ours: dict[str, Any], spark: list[dict[str, float]]) -> dict[str, f
 
 def our_fit(path: Path, client: Any, seed: int) -> dict[str, Any]:
     """Return what a whole fit reaches, and when; opening the files is part of it."""
-    watched: list[tuple[Passes, Watched]] = []
+    watched: list[tuple[Passes, Fitted]] = []
 
     def from_the_files() -> None:
         readings = passes_over(path, client)

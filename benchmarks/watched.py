@@ -1,4 +1,4 @@
-"""A command as a process of its own: its time and memory, and what it may take of both."""
+"""A command as a process of its own, with all below it: time, memory, and what it may take."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,29 @@ class Watched:
         """Return what a result keeps."""
         names = ("seconds", "stopped_by", "peak_bytes", "largest_bytes")
         return {name: getattr(self, name) for name in names}
+
+
+class ResidentMemory:
+    """Looks at the resident memory of every process below another one, while inside."""
+
+    def __init__(self, pid: int) -> None:
+        self.most: dict[int, int] = {}
+        self._pid, self._end = pid, threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self) -> ResidentMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *of_exception: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._end.wait(0.1):
+            for pid in _tree(self._pid)[1:]:
+                held = _kilobytes(_read(f"/proc/{pid}/status"), "VmRSS")
+                self.most[pid] = max(held, self.most.get(pid, 0))
 
 
 def physical_bytes() -> int:

@@ -1,4 +1,4 @@
-"""A whole fit as a run does it, over stored data, with a watch on it: survey, starts, EM."""
+"""A whole fit with the defaults of a run, and what it knew when: survey, starts, EM."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STARTS = 4
 
 
 @dataclass(frozen=True)
-class Watched:
+class Fitted:
     """What a fit has reached, and when.
 
     Attributes
@@ -34,6 +34,8 @@ class Watched:
     course : list of (float, float)
         Seconds since its beginning and the highest mean log-likelihood then known, nats per row,
         after every reading of EM.
+    plan : StartPlan
+        Of its starts, with the frame and the floor.
     parameters : Parameters
         In original units.
     """
@@ -41,10 +43,11 @@ class Watched:
     seconds: float
     readings: int
     course: list[tuple[float, float]]
+    plan: StartPlan
     parameters: Parameters
 
 
-def whole_fit(readings: Readings, D: int, K: int, seed: int) -> Watched:
+def whole_fit(readings: Readings, D: int, K: int, seed: int) -> Fitted:
     """Fit K full covariances with the defaults of a run."""
     began, before, kind = time.perf_counter(), readings.n_passes, family("full")
     course: list[tuple[float, float]] = []
@@ -70,7 +73,7 @@ def whole_fit(readings: Readings, D: int, K: int, seed: int) -> Watched:
     )
     found = best_of_each_kind(finishers)[0].solution.parameters.outside(frame)
     took = time.perf_counter() - began
-    return Watched(took, readings.n_passes - before, course, found)
+    return Fitted(took, readings.n_passes - before, course, plan, found)
 
 
 def mean_log_likelihood(readings: Readings, parameters: Parameters) -> float:

@@ -215,7 +215,7 @@ def _k_means_counted() -> Iterator[list[int]]:
     """Keep the iterations of every k-means: each of them reads all rows."""
     n_iter: list[int] = []
 
-    class Counted(starts.KMeans):  # type: ignore[misc, name-defined]
+    class Counted(starts.KMeans):
         def fit(self, *arguments: Any, **settings: Any) -> Any:
             found = super().fit(*arguments, **settings)
             n_iter.append(int(found.n_iter_))
