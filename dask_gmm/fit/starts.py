@@ -1,4 +1,7 @@
-"""Where EM begins: scikit-learn's four ways, drawn on rows in memory."""
+"""Where EM begins: scikit-learn's four ways, drawn on rows in memory.
+
+scikit-learn is imported where starts are drawn: whoever only sends them to workers need not wait.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import numpy as np
-from sklearn.cluster import KMeans, kmeans_plusplus
-from sklearn.exceptions import ConvergenceWarning
 
 from dask_gmm.mixture.arrays import Array, Indices
 
@@ -58,6 +59,9 @@ def start_responsibilities(
 def _kmeans(
     rows: Array, weights: Array | None, K: int, random_state: np.random.RandomState
 ) -> Iterator[Share]:
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
     with warnings.catch_warnings():
         # Fewer distinct rows than components: the empty components are named by the fit.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -70,6 +74,8 @@ def _kmeans(
 def _kmeans_plusplus(
     rows: Array, weights: Array | None, K: int, random_state: np.random.RandomState
 ) -> Iterator[Share]:
+    from sklearn.cluster import kmeans_plusplus
+
     _, indices = kmeans_plusplus(rows, K, sample_weight=weights, random_state=random_state)
     return _one_row_each(indices)
 

@@ -88,12 +88,27 @@ class SecondDraw:
         worse = np.searchsorted(self.levels, log_density, side="right")
         return np.asarray((self.capacity + 1.0) / (1.0 + worse))
 
-    def keys(self, index: npt.NDArray[np.uint64], weights: Array) -> Array:
-        """Return the keys (n,) of rows; the smallest are kept."""
+    def exponentials(self, index: npt.NDArray[np.uint64]) -> Array:
+        """Return -log(U) of rows (n,); over its weight it is a row's key, the smallest are kept."""
         # Another hash than the sample's, which has chosen its rows by it.
         hashes = row_hashes(index, ~self.seed)
         uniform = ((hashes >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-        return np.asarray(-np.log(uniform) / weights)
+        return np.asarray(-np.log(uniform))
+
+    def possible(self, exponentials: Array) -> npt.NDArray[np.bool_]:
+        """Return whether rows (n,) may be drawn if the worst explained may, a few too many."""
+        return exponentials <= self.ceiling * (self.capacity + 2.0)
+
+    def bad_enough(self, exponentials: Array, log_density: Array) -> npt.NDArray[np.bool_]:
+        """Return whether rows (n,) may have a key up to the ceiling, a few too many.
+
+        The weight that a key needs says how many of the sample may be explained worse; a look at
+        the level of that rank is much sooner than the search for the row's own.
+        """
+        needed = np.maximum(exponentials / self.ceiling, 1.0)
+        rank = ((self.capacity + 1.0) / needed).astype(np.intp)
+        highest = np.append(self.levels, np.inf)
+        return np.asarray(log_density <= highest[np.minimum(rank, self.capacity)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,16 +182,23 @@ class _Draw:
             yield block
 
     def _add(self, rows: Rows, index: npt.NDArray[np.uint64]) -> None:
+        """Look at a few rows; most are refused before anything is worked out about them."""
         plan, w = self.plan, rows.weights
-        said = predict(self.kernel, rows, Wanted(log_density=True))
-        assert said.log_density is not None
-        fresh = said.valid & (row_hashes(index, plan.seed) > plan.last_hash)
+        exponentials = plan.exponentials(index)
+        possible = plan.possible(exponentials) & (row_hashes(index, plan.seed) > plan.last_hash)
         if w is not None:
-            fresh &= w > 0
-        keys = plan.keys(index, plan.weights(said.log_density))
+            possible &= w > 0
+        at = np.flatnonzero(possible)
+        valid = None if rows.valid is None else rows.valid[at]
+        said = predict(self.kernel, Rows(rows.values[at], None, valid), Wanted(log_density=True))
+        assert said.log_density is not None
+        bad = np.flatnonzero(said.valid & plan.bad_enough(exponentials[at], said.log_density))
+        at, log_density = at[bad], said.log_density[bad]
+        keys = exponentials[at] / plan.weights(log_density)
         # Bits of positive numbers stand in the numbers' order.
         bits = keys.view(np.uint64)
-        enter = np.flatnonzero(fresh & (keys <= plan.ceiling) & (bits < self.drawn.threshold))
-        weights = np.ones(len(enter)) if w is None else np.asarray(w[enter], np.float64)
-        values = np.asarray(rows.values[enter], dtype=np.float64)
-        self.drawn = self.drawn.merged(bits[enter], values, weights)
+        enter = (keys <= plan.ceiling) & (bits < self.drawn.threshold)
+        at, bits = at[enter], bits[enter]
+        weights = np.ones(len(at)) if w is None else np.asarray(w[at], np.float64)
+        values = np.asarray(rows.values[at], dtype=np.float64)
+        self.drawn = self.drawn.merged(bits, values, weights)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dask_gmm.mixture.frame import Frame
+from dask_gmm.mixture.hashing import row_hashes
 from dask_gmm.mixture.rows import Rows
 from dask_gmm.mixture.second_draw import SecondDraw, both_draws, e_steps_and_draw, log_densities
 from dask_gmm.mixture.several import e_steps
@@ -50,6 +52,22 @@ def test_every_chunking_draws_the_same_rows(cuts):
     whole, cut = drawn.looked(), drawn.looked(cuts)
     np.testing.assert_array_equal(whole.drawn.hashes, cut.drawn.hashes)
     np.testing.assert_array_equal(whole.drawn.rows, cut.drawn.rows)
+
+
+@pytest.mark.parametrize(("n", "m"), [(20_000, 500), (20_000, 1_900), (400_000, 100)])
+def test_what_is_refused_early_would_not_have_been_drawn(n, m):
+    """The rows drawn are those of the smallest keys when every row's key is worked out."""
+    drawn = Drawn(n=n, m=m, seed=3)
+    found = drawn.looked([n // 3]).drawn
+    index = np.arange(n, dtype=np.uint64)
+    every = log_densities(drawn.inside, drawn.frame, Rows(drawn.X))
+    keys = drawn.plan.exponentials(index) / drawn.plan.weights(every)
+    keys[row_hashes(index, 3) <= drawn.plan.last_hash] = np.inf
+    smallest = np.argsort(keys)[:m]
+    smallest = smallest[keys[smallest] <= drawn.plan.ceiling]
+    assert len(smallest) > m // 2
+    np.testing.assert_array_equal(found.hashes.view(np.float64), keys[smallest])
+    np.testing.assert_array_equal(found.rows, drawn.X[smallest])
 
 
 def test_the_reading_evaluates_as_it_does_without_a_draw():
