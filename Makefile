@@ -113,10 +113,10 @@ bench-spark: $(VENV)/.stamp-bench ## iterations against Spark ML's (needs Java 1
 	@$(RUN) benchmarks.bench_spark --require 50@3,8 --require 50@6,16 --require 30@16,16 \
 	  --require 20@32,32 $(ARGS)
 
-bench-spark-fit: $(VENV)/.stamp-bench ## whole fits against Spark ML's (needs Java 17); 10 minutes
+bench-spark-fit: $(VENV)/.stamp-bench ## whole fits against Spark ML's (needs Java 17); 14 minutes
 	@$(RUN) benchmarks.bench_spark_fit --require 20 $(ARGS)
 
-bench-limit: $(VENV)/.stamp-test ## bandwidth of formats, and where a pass's time goes; 6 minutes
+bench-limit: $(VENV)/.stamp-test ## bandwidth of formats, and where a pass's time goes; 9 minutes
 	@$(RUN) benchmarks.bench_limit $(ARGS)
 
 bench-sklearn: $(VENV)/.stamp-test ## against scikit-learn, to its end and to equal likelihood; 25 minutes

@@ -10,7 +10,7 @@ Core-hours are cores times time, as they are paid for, whether they were busy or
 those in storage times the readings of the data; bytes shipped are what the loopback interface
 counts, so nothing else should use it. Prices differ: state yours with ``--price``.
 
-``python -m benchmarks.bench_cost`` writes table, JSON and picture; about 6 minutes, 2 GB of disk.
+``python -m benchmarks.bench_cost`` writes table, JSON and picture; about 6 minutes, 3 GB of disk.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ class Bytes(Known):
 
 
 JOBS = (
-    Job("3 x uint8, K = 8", 3, 8, 50_000_000, "u1"),
-    Job("6 x float32, K = 16", 6, 16, 20_000_000),
-    Job("16 x float32, K = 16", 16, 16, 10_000_000),
+    Job("3 x uint8, K = 8", 3, 8, 100_000_000, "u1"),
+    Job("6 x float32, K = 16", 6, 16, 60_000_000),
+    Job("16 x float32, K = 16", 16, 16, 30_000_000),
 )
 QUICK_JOBS = (Job("3 x uint8, K = 8", 3, 8, 200_000, "u1"),)
 

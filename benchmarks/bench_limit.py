@@ -1,4 +1,4 @@
-"""To the limit: how much of reading's bandwidth is left, and where a pass's time goes. 6 minutes.
+"""To the limit: how much of reading's bandwidth is left, and where a pass's time goes. 9 minutes.
 
 Two questions. First, what our source makes of a format's bandwidth: all cells of what is stored,
 read in one process and by two workers, against the same bytes fetched and decoded by nothing but

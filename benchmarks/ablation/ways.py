@@ -15,9 +15,9 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import sklearn.cluster
 
 from dask_gmm.data.stored import step_of
-from dask_gmm.fit import starts
 from dask_gmm.fit.candidates import fit_starts, going_on
 from dask_gmm.fit.compression import CountedReadings, repeats_enough
 from dask_gmm.fit.finishers import best_of_each_kind, race
@@ -215,11 +215,11 @@ def _k_means_counted() -> Iterator[list[int]]:
     """Keep the iterations of every k-means: each of them reads all rows."""
     n_iter: list[int] = []
 
-    class Counted(starts.KMeans):
+    class Counted(sklearn.cluster.KMeans):
         def fit(self, *arguments: Any, **settings: Any) -> Any:
             found = super().fit(*arguments, **settings)
             n_iter.append(int(found.n_iter_))
             return found
 
-    with patch.object(starts, "KMeans", Counted):
+    with patch.object(sklearn.cluster, "KMeans", Counted):
         yield n_iter

@@ -75,12 +75,22 @@ BARS = (
         least=1,
     ),
     Bar(
-        "10 million rows, D, K = 6, 16, to equal likelihood: scikit-learn's time over ours",
+        "10 million rows, D, K = 6, 16, to the likelihood of our end: scikit-learn's time "
+        "over ours, at least",
         "sklearn",
-        end_to_end,
+        end_to_end("ours"),
         least=30,
-        bounded_by="Survey, starts on the sample and the start of processes take a time of "
-        "their own, however few readings follow.",
+    ),
+    Bar(
+        "10 million rows, D, K = 6, 16, to the likelihood of scikit-learn's end at its default "
+        "tolerance: its time over ours",
+        "sklearn",
+        end_to_end("default"),
+        least=30,
+        bounded_by="Its default tolerance ends it after a few iterations, far below the truth's "
+        "likelihood; ours is above that after its first reading of EM. The start of processes, "
+        "survey, starts on the sample and report take a time of their own, however few readings "
+        "follow.",
     ),
     Bar("8.6 GB: sampling errors from the truth", "out_of_core", deviation, most=5),
     Bar("8.6 GB: largest worker over its 512 MiB", "out_of_core", memory, most=1),

@@ -89,11 +89,13 @@ def relief(result: Result) -> float | None:
     return result["relief"]["run"] if result["relief"] else None
 
 
-def end_to_end(result: Result) -> float | None:
-    """Return scikit-learn's time over ours to equal likelihood; 0: never as likely."""
-    if "end" not in result:
-        return None
-    return result["end"]["goals"]["default"]["ratio"] or 0.0
+def end_to_end(goal: str) -> Callable[[Result], float | None]:
+    """Return scikit-learn's time over ours to the likelihood of an end; 0: never as likely."""
+
+    def value(result: Result) -> float | None:
+        return (result["end"]["goals"][goal]["ratio"] or 0.0) if "end" in result else None
+
+    return value
 
 
 def above_plain(result: Result) -> float:

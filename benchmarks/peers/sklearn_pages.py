@@ -145,12 +145,16 @@ def _of_end(end: dict[str, Any]) -> list[str]:
     else:
         default = f"where scikit-learn was when its time ended, {iterations} iterations"
     last = f"tol {TIGHT:g}" if peer["converged"] else f"{end['most_seconds']:.0f} s"
-    goals = (default, f"its end at {last}, {len(peer['at'])} iterations", "our end at tol auto")
+    goals = (
+        default,
+        f"its end at {last}, {len(peer['at'])} iterations",
+        "the end of ours with its defaults",
+    )
     ours = end["ours"][0]
     lines = [
         f"To equal likelihood, {end['rows']:,} rows: seconds from the start of the process; a "
         f"likelihood counts as reached {EQUAL:g} nats a row below. One pair of runs.\n",
-        "| as likely as | nats a row above the truth's | scikit-learn, s | ours, s | our tol "
+        "| as likely as | nats a row above the truth's | scikit-learn, s | ours, s | our settings "
         "| ratio |\n|---|---:|---:|---:|---:|---:|",
         *(
             _row_of_end(words, end["goals"][name], peer)
@@ -163,8 +167,16 @@ def _of_end(end: dict[str, Any]) -> list[str]:
         "times. The likelihoods are by one code; scikit-learn's own word differed from it by "
         f"{peer['own_word_apart']:.1g} nats a row at most.",
     ]
+    return [*lines, *(_seconds_of(each) for each in end["ours"])]
+
+
+def _seconds_of(ours: dict[str, Any]) -> str:
     steps = ", ".join(f"{step} {took:.1f}" for step, took in ours["steps"].items())
-    return [*lines, f"\nOur seconds: {steps}."]
+    before = ours["seconds"] - sum(ours["steps"].values())
+    return (
+        f"\nOur {ours['seconds']:.1f} seconds, {ours['settings']}, {ours['passes']} readings: "
+        f"{steps}; the interpreter {before:.1f}."
+    )
 
 
 def _row_of_end(words: str, goal: dict[str, Any], peer: dict[str, Any]) -> str:
@@ -173,7 +185,7 @@ def _row_of_end(words: str, goal: dict[str, Any], peer: dict[str, Any]) -> str:
     least = "at least " if goal["peer"] is None else ""
     ratio = "" if goal["ratio"] is None else f"{least}**{_ratio(goal['ratio'])}**"
     above = goal["above_truth"] + EQUAL
-    return f"| {words} | {above:+.2g} | {never} | {ours} | {goal['tol'] or ''} | {ratio} |"
+    return f"| {words} | {above:+.2g} | {never} | {ours} | {goal['settings'] or ''} | {ratio} |"
 
 
 def picture(result: dict[str, Any]) -> Figure:

@@ -68,7 +68,7 @@ class StoredArray(Protocol):
         """Return the leading shape of a full cell, the unit in which it is best read."""
 
     def read(self, selection: tuple[slice, ...]) -> npt.NDArray[Any]:
-        """Read a region into freshly allocated memory.
+        """Read a region into memory that nothing else holds; it may be read-only.
 
         Raises
         ------

@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from zarr.abc.buffer import BufferPrototype
+from zarr.buffer.cpu import Buffer, NDBuffer
+from zarr.codecs import ShardingCodec
 
 from dask_gmm.data.checked_store import REMEDY
 from dask_gmm.data.folders import Folder
@@ -29,6 +32,26 @@ from dask_gmm.errors import InputDataError
 MOST_CHUNKS = 10_000_000
 #: Where there are more chunks, the last one is looked up before all of them are.
 MANY_CHUNKS = 100_000
+
+
+class _Taking(NDBuffer):
+    """Memory for what is read, which takes a decoded chunk for its own where that is all of it."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if isinstance(value, NDBuffer) and (value.shape, value.dtype) == (self.shape, self.dtype):
+            chunk: Any = value.as_numpy_array()
+            if chunk.flags.c_contiguous:
+                self._data = chunk
+                return
+        super().__setitem__(key, value)
+
+
+_WITHOUT_A_COPY = BufferPrototype(buffer=Buffer, nd_buffer=_Taking)
+
+
+def _has_shards(array: Any) -> bool:
+    """Whether chunks lie in shards, in which Zarr takes no memory but its own."""
+    return any(isinstance(codec, ShardingCodec) for codec in getattr(array.metadata, "codecs", ()))
 
 
 @dataclass(frozen=True)
@@ -91,7 +114,7 @@ class ZarrArray:
         )
 
     def read(self, selection: tuple[slice, ...]) -> npt.NDArray[Any]:
-        """Read a region.
+        """Read a region; what is one chunk is the memory that it was decoded into, and read-only.
 
         What an inner chunk of a shard does not store is the fill value by the format's own rule;
         and changed bytes are noticed only where the codecs carry a checksum.
@@ -103,7 +126,9 @@ class ZarrArray:
         """
         try:
             with one_chunk_at_a_time():
-                return np.asarray(self._opened()[selection])
+                array = self._opened()
+                prototype = None if _has_shards(array) else _WITHOUT_A_COPY
+                return np.asarray(array.get_basic_selection(selection, prototype=prototype))
         except (MemoryError, InputDataError):
             raise
         except Exception as error:  # every codec raises its own

@@ -105,6 +105,19 @@ def test_features_last_is_contiguous_and_features_first_a_transpose(tmp_path):
     np.testing.assert_array_equal(first, last)
 
 
+@pytest.mark.parametrize("compressors", [None, BloscCodec(cname="lz4")])
+def test_a_cell_that_is_one_chunk_is_not_copied(tmp_path, compressors):
+    array = np.arange(80_000, dtype="f4").reshape(-1, 4)
+    write(tmp_path / "a", array, chunks=(8_000, 4), compressors=compressors)
+    source = open_source("zarr", str(tmp_path / "a"))
+    for cell in range(3):  # the last one is a part of its chunk
+        values = memory = source.read(cell).values
+        np.testing.assert_array_equal(values, array[8_000 * cell : 8_000 * (cell + 1)])
+        while isinstance(memory, np.ndarray):
+            memory = memory.base
+        assert isinstance(memory, bytes)  # the store's, or what the codec made of them
+
+
 def test_a_cell_is_a_shard(tmp_path):
     write(tmp_path / "a", np.ones((8, 8, 2), "u1"), chunks=(2, 2, 1), shards=(4, 8, 2))
     manifest = open_source("zarr", str(tmp_path / "a")).manifest()

@@ -109,9 +109,9 @@ class ArraySource:
     def read(self, cell: int) -> Block:
         """Read one cell as rows.
 
-        The block owns freshly allocated memory. With the features last its values are C-contiguous
-        (n, D); with the features first, or columns chosen, they are the transpose of what was read,
-        not a copy. What is stored big-endian stays so.
+        No other block has its memory, which may be read-only. With the features last its values
+        are C-contiguous (n, D); with the features first, or columns chosen, they are the transpose
+        of what was read, not a copy. What is stored big-endian stays so.
 
         Parameters
         ----------
