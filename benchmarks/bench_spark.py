@@ -11,7 +11,8 @@ read, is the least that a row can cost, and bounds the ratio. Full covariances, 
 that Spark has. The shapes are ours and, scaled down in rows, those of HiBench (D = 20, K = 10 and
 D = 100, K = 200), in a unit in which Spark's densities stay above the 2.2e-16 that it adds to each.
 The larger is fitted with one iteration, since at so few rows Spark's second one ends with an error;
-its fits assign every row once more at their end, which counts, and weighs most there.
+its fits assign every row once more at their end, which counts, and weighs most there; and so few
+bytes are one leaf of ours, on which one core works while the other waits.
 About 14 minutes, nearly all of it Spark's; needs Java 17 and ``pip install "dask-gmm[bench]"``.
 ``python -m benchmarks.bench_spark`` writes table, JSON and picture.
 """
