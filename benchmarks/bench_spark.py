@@ -246,7 +246,7 @@ def picture(result: dict[str, Any]) -> Figure:
     at = np.arange(len(cases))
     for shift, name, label in ((-0.2, "spark", "Spark ML"), (0.2, "ours", "dask-gmm")):
         axes.bar(at + shift, [max(each[name]["row"], 1e-3) for each in cases], 0.38, label=label)
-    axes.set_xticks(at, [f"D={each['D']}, K={each['K']}" for each in cases])
+    axes.set_xticks(at, [f"D={each['D']},\nK={each['K']}" for each in cases])
     axes.set(yscale="log", ylabel="ns a row and iteration, two cores")
     axes.legend()
     return figure

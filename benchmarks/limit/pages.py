@@ -16,8 +16,8 @@ NAMED = 0.10
 #: What each of them is; said of those that are named.
 WHAT = {
     KERNEL: "a row's features, and its weights and responsibilities beside the exponentials",
-    ZARR: "Zarr decodes a chunk into memory of its own and copies it into the array that it "
-    "returns, and hands each chunk from thread to thread",
+    ZARR: "Zarr hands every chunk from thread to thread, decodes it into memory that is new each "
+    "time, and copies what lies in shards",
     COPYING: "rows of 32 bits become columns of 64 bits in the model's frame, and columns of a "
     "table rows",
     ENGINE: "what Dask's workers do beside our functions",

@@ -18,7 +18,7 @@ from types import FrameType
 PRODUCTS = "products and exponentials"
 KERNEL = "rest of the kernel"
 READING = "reading and decoding"
-ZARR = "Zarr's own copies"
+ZARR = "Zarr's own work"
 COPYING = "copies, masks, frame"
 ENGINE = "engine"
 INTERVAL = 0.01
