@@ -65,7 +65,7 @@ bench: $(VENV)/.stamp-test $(VENV)/.stamp-demo ## run the benchmarks, write thei
 	  $(RUN) benchmarks.bench_compression --require 1@fit --require 8@labels || status=$$?; \
 	  $(RUN) benchmarks.bench_starts && $(RUN) benchmarks.bench_passes && $(RUN) benchmarks.collect && exit $$status
 
-bench-ablation: $(VENV)/.stamp-test $(VENV)/.stamp-demo ## one part of a fit after the other switched off; 8 minutes
+bench-ablation: $(VENV)/.stamp-test $(VENV)/.stamp-demo ## one part of a fit after the other switched off; 5 minutes
 	@$(RUN) benchmarks.bench_ablation --require-readings 10 $(ARGS)
 
 bench-startup: $(VENV)/.stamp-test ## whole processes of the command, help first; a minute
@@ -122,7 +122,7 @@ bench-limit: $(VENV)/.stamp-test ## bandwidth of formats, and where a pass's tim
 bench-sklearn: $(VENV)/.stamp-test ## against scikit-learn, to its end and to equal likelihood; 25 minutes
 	@$(RUN) benchmarks.bench_sklearn --require-end-to-end 30 --require-memory 1 $(ARGS)
 
-bench-dask-ml: $(VENV)/.stamp-bench ## against dask-ml's KMeans: labels and their quality; half an hour
+bench-dask-ml: $(VENV)/.stamp-bench ## against dask-ml's KMeans: labels and their quality; a quarter of an hour
 	@$(RUN) benchmarks.bench_dask_ml --require-gain 0 $(ARGS)
 
 bench-mclust: $(VENV)/.stamp-test ## against R's mclust (needs Rscript and r-cran-mclust); 10 minutes

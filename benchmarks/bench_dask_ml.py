@@ -13,7 +13,7 @@ the best possible is what the true parameters label, on the first million rows. 
 largest worker's.
 
 ``python -m benchmarks.bench_dask_ml`` writes table, JSON and picture; needs ``pip install
-"dask-gmm[bench]"``. 10^6 and 10^7 rows, 3 seeds: half an hour, 0.3 GB on disk, 4 GB of memory.
+"dask-gmm[bench]"``. 10^6 and 10^7 rows, 3 seeds: a quarter of an hour, 0.3 GB on disk, 4 GB of memory.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ _THIN = (
 _SPARK = (
     "A row's products and exponentials alone take a quarter to a half of an iteration over "
     "files; reading and decoding Parquet, which Spark's cached rows are spared, what remains of "
-    "the kernel, the engine and waiting are the rest (\"To the limit\" has the parts)."
+    'the kernel, the engine and waiting are the rest ("To the limit" has the parts).'
 )
 
 #: Every bar of the issues, in their order.
