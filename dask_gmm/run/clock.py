@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: The step in which the report is drawn, which therefore cannot tell how long it takes.
+#: The step in which the report is drawn, which therefore cannot tell how long it takes, and the
+#: workers stop.
 DRAWING = "write model and report"
 
 

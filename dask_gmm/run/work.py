@@ -145,26 +145,17 @@ def carry_out(
             found = go_through_stages(job, folder, clock, checkpoint, workers, n_scoring)
         else:
             found = apply(job, job.given, folder, clock, checkpoint, workers)
-        with ThreadPoolExecutor(1) as aside:  # what processes take to end is spent drawing
+        # What processes take to end is spent drawing.
+        with clock.step(DRAWING), ThreadPoolExecutor(1) as aside:
             stopped = aside.submit(stack.pop_all().close)
-            manifest = _written(job, found, clock, folder, checkpoint)
-            with clock.step("stop workers"):
-                stopped.result()
+            manifest = _write(job, found, clock, folder)
+            with disk_errors(folder):
+                sweep_outputs(folder, job, found.written.segmented.failures.keys())
+                checkpoint.write_journal(journal_of(found.written.segmented))
+                flush(folder)
+            stopped.result()
     manifest |= {"finished": record.now(), "timings": list(clock.timings)}
     return manifest | {"files": file_checksums(folder, job.config)}
-
-
-def _written(
-    job: Job, found: Findings | Applied, clock: Clock, folder: Path, checkpoint: Checkpoint
-) -> dict[str, Any]:
-    """Write and flush all but the manifest, which is returned without its end."""
-    with clock.step(DRAWING):
-        manifest = _write(job, found, clock, folder)
-        with disk_errors(folder):
-            sweep_outputs(folder, job, found.written.segmented.failures.keys())
-            checkpoint.write_journal(journal_of(found.written.segmented))
-            flush(folder)
-    return manifest
 
 
 def rows_of_leaves(job: Job) -> npt.NDArray[np.int64]:
