@@ -124,10 +124,12 @@ BARS = (
     ),
     Bar("engine for 10^5 chunks, s", "chunks", engine, most=1),
     Bar(
-        "10^8 rows: time of one worker over that of two",
+        "the most rows: time of one worker over that of two",
         "scaling",
         lambda result: result["series"][-1]["speedup"],
         least=1.8,
+        bounded_by="Client and scheduler have the second core to themselves beside one worker, and "
+        'share both beside two ("To the limit" has what they take).',
     ),
     Bar("cost of a row over that with a tenth of the rows", "scaling", cost_of_row, most=1.15),
     Bar("memory over that with a tenth of the rows", "scaling", memory_of_rows, most=1.15),
