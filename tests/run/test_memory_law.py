@@ -29,7 +29,7 @@ from dask_gmm.run.memory import PROCESS_BYTES
 
 OUTPUTS = ("labels", "probabilities", "uncertainty", "log_density")
 #: Growth that no data cause: stacks and heaps of threads, modules imported late.
-SLACK = 16 << 20
+SLACK = 24 << 20
 
 
 @dataclass(frozen=True)
