@@ -107,8 +107,8 @@ class SecondDraw:
         """
         needed = np.maximum(exponentials / self.ceiling, 1.0)
         rank = ((self.capacity + 1.0) / needed).astype(np.intp)
-        highest = np.append(self.levels, np.inf)
-        return np.asarray(log_density <= highest[np.minimum(rank, self.capacity)])
+        any_rank, level = rank >= self.capacity, np.minimum(rank, self.capacity - 1)
+        return np.asarray(any_rank | (log_density <= self.levels[level]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,10 +185,11 @@ class _Draw:
         """Look at a few rows; most are refused before anything is worked out about them."""
         plan, w = self.plan, rows.weights
         exponentials = plan.exponentials(index)
-        possible = plan.possible(exponentials) & (row_hashes(index, plan.seed) > plan.last_hash)
+        possible = plan.possible(exponentials)
         if w is not None:
             possible &= w > 0
         at = np.flatnonzero(possible)
+        at = at[row_hashes(index[at], plan.seed) > plan.last_hash]
         valid = None if rows.valid is None else rows.valid[at]
         said = predict(self.kernel, Rows(rows.values[at], None, valid), Wanted(log_density=True))
         assert said.log_density is not None
