@@ -142,7 +142,8 @@ def table(result: dict[str, Any]) -> str:
     ahead = [spark - ours["likelihood"] for spark, ours in ends]
     better = [f"{each:.4f}" for each in ahead if each > EQUAL]
     worse = [f"{-each:.4f}" for each in ahead if each < -EQUAL]
-    first = f"Spark ends higher from {len(better)} of {len(ahead)} seeds"
+    first = "No fit of Spark's goes on once it is as likely as ours. "
+    first += f"Spark ends higher from {len(better)} of {len(ahead)} seeds"
     first += f", by {', '.join(better)} nats a row; " if better else "; "
     first += f"ours ends higher from {len(worse)}"
     first += f", by {', '.join(worse)} nats a row.\n" if worse else ".\n"
